@@ -1,0 +1,85 @@
+"""Fixtures every test may use: a real server, the tools of other projects, the length of a run.
+
+server          a fresh `logserver serve` on an empty directory, ended after the test
+start_server    a factory of such servers: settings, directories, restarts
+kafka_bootstrap `host:port` of one server shared by a whole module of client tests
+full            True when the long form was asked for (`make crash`): all loops, all cuts
+require_tool    the path of a program, or a skip (a failure when REQUIRE_ALL=1)
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.server_process import ServerProcess
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--full`: the long form of simulation and crash tests."""
+    parser.addoption("--full", action="store_true", help="all kill loops, power cuts, bytes, bits")
+
+
+@pytest.fixture(scope="session")
+def full(request: pytest.FixtureRequest) -> bool:
+    """Whether to run the long form of a test; the short form is part of every `make test`."""
+    return bool(request.config.getoption("--full"))
+
+
+def missing(what: str) -> None:
+    """Skip because a program is not there, or fail when CI promised that it is."""
+    if os.environ.get("REQUIRE_ALL") == "1":
+        pytest.fail(f"REQUIRE_ALL=1 but {what} is missing", pytrace=False)
+    pytest.skip(f"{what} is not installed")
+
+
+@pytest.fixture(scope="session")
+def require_tool() -> Callable[[str], str]:
+    """A function from a program's name to its path; skips the test where it is not installed."""
+
+    def require(name: str) -> str:
+        path = shutil.which(name)
+        if path is None:
+            missing(name)
+        assert path is not None
+        return path
+
+    return require
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
+    """Start a server with `settings` (a dict of Kafka's keys) on `tmp_path/name`; many may run."""
+    running: list[ServerProcess] = []
+
+    def start(
+        settings: dict[str, str] | None = None, *, name: str = "data", **options: object
+    ) -> ServerProcess:
+        process = ServerProcess(tmp_path / name, settings, **options)  # type: ignore[arg-type]
+        running.append(process)
+        return process.start()
+
+    yield start
+    for process in running:
+        process.close()
+
+
+@pytest.fixture
+def server(start_server: Callable[..., ServerProcess]) -> ServerProcess:
+    """A fresh server with default settings."""
+    return start_server()
+
+
+@pytest.fixture(scope="module")
+def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a server shared by a module's tests; each test uses a topic of its own."""
+    given = os.environ.get("LOGSERVER_TEST_BOOTSTRAP")
+    if given:
+        yield given
+        return
+    with ServerProcess(tmp_path_factory.mktemp("shared") / "data") as process:
+        yield process.bootstrap
