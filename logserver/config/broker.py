@@ -1,0 +1,373 @@
+"""Broker configuration: the table of broker keys, and the typed, checked `BrokerConfig`.
+
+Keys are Kafka's; what Kafka has no name for begins with `logserver.`. Three kinds of keys exist:
+
+1. the defaults of topic keys (`log.retention.ms`, ...), made from the topic table;
+2. the server's own keys and limits, each with its unit and its reason, below;
+3. Kafka's keys that mean nothing on one Python process (`foreign.py`): accepted with a warning, so
+   that a server.properties can be tried unchanged. A name nobody knows is refused.
+
+Precedence, as in Kafka: dynamic (IncrementalAlterConfigs) > given at start > default.
+"""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from logserver.config.foreign import FOREIGN_KEYS, FOREIGN_PREFIXES
+from logserver.config.key import (
+    INT_MAX,
+    LONG_MAX,
+    ConfigError,
+    Key,
+    Value,
+    at_least,
+    between,
+    not_empty,
+    one_of,
+)
+from logserver.config.listeners import Listener, parse_listeners
+from logserver.config.topic import TOPIC_KEYS
+
+MIB = 1024 * 1024
+
+
+def _no_authorizer(value: Value) -> str | None:
+    return "access control is not served; remove the key" if value else None
+
+
+def _one_replica(value: Value) -> str | None:
+    return None if value in (-1, 1) else "Value must be 1: one server holds one replica"
+
+
+# fmt: off
+_OWN: tuple[Key, ...] = (
+    # Who and where
+    Key("node.id", "int", 1, "", "The id of this broker in Metadata.", at_least(0)),
+    Key("broker.id", "int", None, "", "The former name of node.id.", at_least(0)),
+    Key("broker.rack", "string", None, "", "The rack told to clients in Metadata."),
+    Key("log.dir", "string", "./data", "", "The data directory, where log.dirs is not set."),
+    Key("log.dirs", "list", None, "", "The data directory; one is served."),
+    Key("listeners", "list", ("PLAINTEXT://127.0.0.1:9092",), "",
+        "Addresses to listen on, NAME://host:port. The default is loopback: a public listener "
+        "without authentication is a choice somebody has to make.", not_empty),
+    Key("advertised.listeners", "list", None, "",
+        "Addresses told to clients, by listener name. Not set: the address each client's "
+        "connection reached."),
+    Key("listener.security.protocol.map", "list", None, "",
+        "Listener name to security protocol, NAME:PLAINTEXT."),
+    Key("authorizer.class.name", "string", "", "", "Access control; not served.", _no_authorizer),
+    Key("logserver.http.listen", "string", "127.0.0.1:8080", "",
+        "Address of /metrics, /healthz and /readyz; empty switches HTTP off."),
+    Key("logserver.runtime.dir", "string", "", "",
+        "Where memory files (statistics page) live; empty: /dev/shm."),
+
+    # Topics
+    Key("auto.create.topics.enable", "boolean", True, "",
+        "Whether Metadata for an unknown topic creates it."),
+    Key("delete.topic.enable", "boolean", True, "", "Whether DeleteTopics is allowed."),
+    Key("num.partitions", "int", 1, "count",
+        "Partitions of a topic whose creator does not say.", at_least(1)),
+    Key("default.replication.factor", "int", 1, "count",
+        "Replicas of a topic whose creator does not say; one server has one.", _one_replica),
+    Key("logserver.partitions.max", "int", 10_000, "count",
+        "Partitions in all. Each keeps three files and some 10 KB; 10,000 stay within 100 MB and "
+        "the usual limit of open files.", at_least(1)),
+    Key("create.topic.policy.class.name", "string", None, "", "Not served; kept for tools."),
+    Key("inter.broker.protocol.version", "string", "4.3-IV0", "",
+        "The Kafka version whose protocol is served; tools read it to choose their features."),
+
+    # Limits of one request and of one connection
+    Key("socket.request.max.bytes", "int", 100 * MIB, "bytes",
+        "The largest frame. A longer one closes the connection before anything is allocated. "
+        "Kafka's value, so that what a client may send there it may send here.", at_least(1)),
+    Key("fetch.max.bytes", "int", 55 * MIB, "bytes",
+        "The most one Fetch returns (the first batch excepted, which is always whole).",
+        at_least(1024)),
+    Key("max.incremental.fetch.session.cache.slots", "int", 1000, "count",
+        "Fetch sessions kept (KIP-227); beyond it the oldest gives way and full fetches serve.",
+        at_least(0)),
+    Key("max.request.partition.size.limit", "int", 2000, "count",
+        "Partitions in one DescribeTopicPartitions answer; the rest follows by cursor.",
+        at_least(1)),
+    Key("max.connections", "int", 10_000, "count",
+        "Connections in all, each with a descriptor and a buffer of 64 KB at most when idle. "
+        "Kafka has no limit, and dies of descriptors instead.", at_least(0), dynamic=True),
+    Key("max.connections.per.ip", "int", INT_MAX, "count",
+        "Connections from one address.", at_least(0), dynamic=True),
+    Key("connections.max.idle.ms", "long", 600_000, "ms",
+        "A connection without a request for so long is closed; negative never."),
+    Key("socket.listen.backlog.size", "int", 50, "count",
+        "Connections the kernel holds before accept.", at_least(1)),
+    Key("socket.send.buffer.bytes", "int", 102_400, "bytes",
+        "SO_SNDBUF of a connection; -1 leaves it to the kernel.", at_least(-1)),
+    Key("socket.receive.buffer.bytes", "int", 102_400, "bytes",
+        "SO_RCVBUF of a connection; -1 leaves it to the kernel.", at_least(-1)),
+    Key("queued.max.requests", "int", 500, "count",
+        "Requests of one connection that may wait for their answer; reading stops beyond it.",
+        at_least(1)),
+    Key("queued.max.request.bytes", "long", 128 * MIB, "bytes",
+        "Bytes of frames being received, all connections together; reading of large frames stops "
+        "beyond it. At least one frame of the largest size must fit.", at_least(1)),
+    Key("logserver.connection.response.bytes", "long", 4 * MIB, "bytes",
+        "Answers one connection may have waiting in memory (file ranges count nothing); its "
+        "requests are not read beyond it, so that a slow reader costs this much.", at_least(1)),
+    Key("logserver.frame.deadline.ms", "long", 30_000, "ms",
+        "A frame that has begun must be complete after this time; a peer that sends a byte a "
+        "second would otherwise hold its buffer for ever.", at_least(1)),
+    Key("logserver.drain.ms", "long", 5000, "ms",
+        "How long a stop waits for answers under way. Together with the last sync it stays below "
+        "the 10 s after which container runtimes kill.", between(0, 8000)),
+    Key("request.timeout.ms", "int", 30_000, "ms",
+        "The longest an answer is held back for a sync or a long poll.", at_least(1)),
+
+    # Keeping
+    Key("log.retention.hours", "int", 168, "hours",
+        "The default of retention.ms in hours, where ms and minutes are not set."),
+    Key("log.retention.minutes", "int", None, "minutes",
+        "The default of retention.ms in minutes, where ms is not set."),
+    Key("log.roll.hours", "int", 168, "hours",
+        "The default of segment.ms in hours, where ms is not set.", at_least(1)),
+    Key("log.roll.jitter.hours", "int", 0, "hours",
+        "The default of segment.jitter.ms in hours, where ms is not set.", at_least(0)),
+    Key("log.retention.check.interval.ms", "long", 300_000, "ms",
+        "How often retention looks for segments to delete.", at_least(1)),
+    Key("log.dir.failure.timeout.ms", "long", 30_000, "ms",
+        "How long the process serves reads after its log directory failed, before it ends with "
+        "exit code 74.", at_least(1)),
+    Key("logserver.disk.reserve.bytes", "long", 64 * MIB, "bytes",
+        "Free space below which produce is refused, so that commits, deletes and the metadata log "
+        "still find room.", at_least(0)),
+    Key("producer.id.expiration.ms", "int", 86_400_000, "ms",
+        "How long a partition remembers an idle producer for idempotence.", at_least(1),
+        dynamic=True),
+
+    # Asked for by tools; groups and transactions are not served yet
+    Key("offsets.retention.minutes", "int", 10_080, "minutes",
+        "How long the offsets of an empty group are kept.", at_least(1)),
+    Key("offsets.topic.num.partitions", "int", 50, "count",
+        "Partitions of __consumer_offsets.", at_least(1)),
+    Key("group.min.session.timeout.ms", "int", 6000, "ms",
+        "The shortest session timeout of a group member."),
+    Key("group.max.session.timeout.ms", "int", 1_800_000, "ms",
+        "The longest session timeout of a group member."),
+    Key("process.roles", "list", ("broker", "controller"), "",
+        "What this process is; one server is both.", one_of("broker", "controller")),
+)
+# fmt: on
+
+
+def _topic_defaults() -> dict[str, Key]:
+    """Broker rows made from the topic table: one for each first synonym."""
+    rows: dict[str, Key] = {}
+    for key in TOPIC_KEYS.values():
+        if not key.synonyms:
+            continue
+        name = key.synonyms[0][0]
+        doc = key.doc if name == key.name else f"The default of {key.name}. {key.doc}"
+        default = None if len(key.synonyms) > 1 else key.default
+        rows[name] = key._replace(name=name, default=default, doc=doc, synonyms=())
+    return rows
+
+
+def _nullable(key: Key) -> Key:
+    """A row whose check is skipped while the key is not set."""
+    check = key.check
+    if key.default is not None or check is None:
+        return key
+    return key._replace(check=lambda value: None if value is None else check(value))
+
+
+BROKER_KEYS: dict[str, Key] = {
+    name: _nullable(key)
+    for name, key in sorted({**_topic_defaults(), **{key.name: key for key in _OWN}}.items())
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerConfig:
+    """The effective configuration of the server, typed; units are in the names.
+
+    `values` has every key of BROKER_KEYS; the attributes are those the server reads. `given` holds
+    what the file and the command line said, `dynamic` what was altered since (text, by key).
+    Made by `load` and `with_dynamic` only.
+    """
+
+    values: Mapping[str, Value]
+    given: Mapping[str, str]
+    dynamic: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    data_dir: str = "./data"
+    node_id: int = 1
+    broker_rack: str | None = None
+    listeners: tuple[Listener, ...] = ()
+    advertised_listeners: tuple[Listener, ...] = ()
+    http_listen: str = "127.0.0.1:8080"
+    runtime_dir: str = ""
+    auto_create_topics_enable: bool = True
+    delete_topic_enable: bool = True
+    num_partitions: int = 1
+    partitions_max: int = 10_000
+    message_max_bytes: int = 1_048_588
+    socket_request_max_bytes: int = 100 * MIB
+    fetch_max_bytes: int = 55 * MIB
+    max_incremental_fetch_session_cache_slots: int = 1000
+    max_request_partition_size_limit: int = 2000
+    max_connections: int = 10_000
+    max_connections_per_ip: int = INT_MAX
+    connections_max_idle_ms: int = 600_000
+    socket_listen_backlog_size: int = 50
+    socket_send_buffer_bytes: int = 102_400
+    socket_receive_buffer_bytes: int = 102_400
+    queued_max_requests: int = 500
+    queued_max_request_bytes: int = 128 * MIB
+    connection_response_bytes: int = 4 * MIB
+    frame_deadline_ms: int = 30_000
+    drain_ms: int = 5000
+    request_timeout_ms: int = 30_000
+    log_segment_bytes: int = 104_857_600
+    log_retention_check_interval_ms: int = 300_000
+    log_dir_failure_timeout_ms: int = 30_000
+    disk_reserve_bytes: int = 64 * MIB
+    producer_id_expiration_ms: int = 86_400_000
+
+    def with_dynamic(self, dynamic: Mapping[str, str]) -> "BrokerConfig":
+        """This configuration with exactly these dynamic values; raises ConfigError."""
+        return _build(self.given, dynamic, self.warnings)
+
+    def advertised(self, listener_name: str) -> tuple[str, int] | None:
+        """The (host, port) to tell clients of this listener; None: what their socket reached."""
+        for listener in self.advertised_listeners:
+            if listener.name == listener_name:
+                return listener.host, listener.port
+        return None
+
+
+def load(overrides: Mapping[str, str], file: Mapping[str, str] | None = None) -> BrokerConfig:
+    """The configuration of a file and, above it, of the command line; raises ConfigError."""
+    given: dict[str, str] = {}
+    warnings: list[str] = []
+    for name, text in {**(file or {}), **overrides}.items():
+        if name in BROKER_KEYS:
+            given[name] = text
+        elif name in FOREIGN_KEYS or name.startswith(FOREIGN_PREFIXES):
+            warnings.append(f"{name} is a Kafka setting that means nothing here; ignored")
+        else:
+            raise ConfigError(unknown_key(name))
+    return _build(given, {}, tuple(warnings))
+
+
+def unknown_key(name: str) -> str:
+    """The sentence that refuses an unknown broker key, with the nearest known name."""
+    if name in TOPIC_KEYS and TOPIC_KEYS[name].synonyms:
+        return f"{name} is a topic setting; its broker key is {TOPIC_KEYS[name].synonyms[0][0]}"
+    close = difflib.get_close_matches(name, [*BROKER_KEYS, *sorted(FOREIGN_KEYS)], n=1, cutoff=0.75)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    return f"Unknown configuration {name}{hint}"
+
+
+def _build(
+    given: Mapping[str, str], dynamic: Mapping[str, str], warnings: tuple[str, ...]
+) -> BrokerConfig:
+    values: dict[str, Value] = {}
+    for name, key in BROKER_KEYS.items():
+        text = dynamic.get(name, given.get(name))
+        values[name] = key.default if text is None else key.parse(text)
+    _check_relations(values)
+    listeners, advertised = _addresses(values)
+    attributes: dict[str, Any] = {
+        "data_dir": _data_dir(values),
+        "node_id": _node_id(values, given),
+        "listeners": listeners,
+        "advertised_listeners": advertised,
+    }
+    for name, value in values.items():
+        attribute = name.removeprefix("logserver.").replace(".", "_")
+        if attribute in _ATTRIBUTES and attribute not in attributes:
+            attributes[attribute] = value
+    return BrokerConfig(
+        values=values, given=dict(given), dynamic=dict(dynamic), warnings=warnings, **attributes
+    )
+
+
+def _data_dir(values: Mapping[str, Value]) -> str:
+    directories = values["log.dirs"]
+    if directories is None:
+        return str(values["log.dir"])
+    assert isinstance(directories, tuple)
+    if len(directories) != 1:
+        raise ConfigError(f"log.dirs must name one directory, not {len(directories)}")
+    return directories[0]
+
+
+def _node_id(values: Mapping[str, Value], given: Mapping[str, str]) -> int:
+    node, former = values["node.id"], values["broker.id"]
+    if former is not None and "node.id" in given and former != node:
+        raise ConfigError(
+            f"You must set `node.id` to the same value as `broker.id` ({node} is not {former})"
+        )
+    chosen = node if former is None else former
+    assert isinstance(chosen, int)
+    return chosen
+
+
+def _addresses(
+    values: Mapping[str, Value],
+) -> tuple[tuple[Listener, ...], tuple[Listener, ...]]:
+    """Listeners and advertised listeners, consistent with each other and with what is served."""
+    entries, told = values["listeners"], values["advertised.listeners"]
+    assert isinstance(entries, tuple)
+    listeners = parse_listeners("listeners", entries)
+    names = {listener.name for listener in listeners}
+    advertised: tuple[Listener, ...] = ()
+    if isinstance(told, tuple):
+        advertised = parse_listeners("advertised.listeners", told)
+    for listener in advertised:
+        if listener.name not in names:
+            raise ConfigError(
+                f"advertised.listeners names {listener.name}, which is not one of the listeners: "
+                f"{', '.join(sorted(names))}"
+            )
+        if listener.host in ("", "0.0.0.0", "::"):
+            raise ConfigError(
+                "advertised.listeners cannot use the nonroutable meta-address "
+                f"{listener.host or '(empty)'}. Use a routable IP address or host name."
+            )
+    protocols = values["listener.security.protocol.map"]
+    for entry in protocols if isinstance(protocols, tuple) else ():
+        name, _, protocol = entry.partition(":")
+        if name.upper() in names and protocol.upper() != "PLAINTEXT":
+            raise ConfigError(
+                f"{entry} of listener.security.protocol.map: only PLAINTEXT is served"
+            )
+    for name in names & {"SSL", "SASL_PLAINTEXT", "SASL_SSL"}:
+        raise ConfigError(f"listeners names {name}: only PLAINTEXT listeners are served")
+    return listeners, advertised
+
+
+# A relation that must hold between two limits: smaller, larger, reason.
+_RELATIONS = (
+    ("message.max.bytes", "socket.request.max.bytes", "a batch must fit into one request"),
+    (
+        "socket.request.max.bytes",
+        "queued.max.request.bytes",
+        "one whole request must be receivable",
+    ),
+    ("group.min.session.timeout.ms", "group.max.session.timeout.ms", "the range must not be empty"),
+)
+
+
+def _check_relations(values: Mapping[str, Value]) -> None:
+    for smaller, larger, reason in _RELATIONS:
+        low, high = values[smaller], values[larger]
+        assert isinstance(low, int)
+        assert isinstance(high, int)
+        if low > high:
+            raise ConfigError(f"{smaller} ({low}) must not exceed {larger} ({high}): {reason}")
+
+
+_ATTRIBUTES = frozenset(BrokerConfig.__dataclass_fields__)
+assert all(0 <= int(str(BROKER_KEYS[low].default)) <= LONG_MAX for low, _, _ in _RELATIONS)
+_check_relations({name: key.default for name, key in BROKER_KEYS.items()})
