@@ -1,0 +1,156 @@
+"""The messages of the APIs that Logserver speaks: bodies to dicts and dicts to bodies.
+
+One module per API holds its schema as text (`api_03_metadata.py`, notation in `notation.py`).
+Nothing is imported or compiled here until a message of that API and version first passes, so the
+import is cheap; from then on the compiled reader or writer is one look-up away. The version ranges
+stand once, in `APIS` below.
+
+A message is a plain dict with Kafka's field names in snake case: structs are dicts, arrays lists,
+uuids 16 bytes, records memoryviews into the frame (no copy), null is None.
+
+Never here: headers (`logwire.frame`), a handler's meaning, or which versions are refused: the
+caller compares with `APIS` before it asks.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from logwire.errors import ProtocolError
+from logwire.primitives import BREACHES, Reader, Writer
+
+Message = dict[str, Any]
+
+
+class Api(NamedTuple):
+    """One API: versions `min_version` to `max_version` are served.
+
+    `advertised_min` is what ApiVersions tells. It is lower than `min_version` for Produce only:
+    librdkafka takes "Produce 0 is offered" as the sign that it may compress (KAFKA-18659).
+    From `flexible_from` on bodies are compact and headers carry a tagged section.
+    """
+
+    key: int
+    name: str
+    min_version: int
+    max_version: int
+    advertised_min: int
+    flexible_from: int
+
+
+_ROWS = (
+    Api(0, "Produce", 3, 13, 0, 9),
+    Api(1, "Fetch", 4, 18, 4, 12),
+    Api(2, "ListOffsets", 1, 11, 1, 6),
+    Api(3, "Metadata", 0, 13, 0, 9),
+    Api(10, "FindCoordinator", 0, 6, 0, 3),
+    Api(18, "ApiVersions", 0, 5, 0, 3),
+    Api(19, "CreateTopics", 2, 7, 2, 5),
+    Api(20, "DeleteTopics", 1, 6, 1, 4),
+    Api(21, "DeleteRecords", 0, 2, 0, 2),
+    Api(22, "InitProducerId", 0, 5, 0, 2),
+    Api(23, "OffsetForLeaderEpoch", 2, 4, 2, 4),
+    Api(32, "DescribeConfigs", 1, 4, 1, 4),
+    Api(33, "AlterConfigs", 0, 2, 0, 2),
+    Api(35, "DescribeLogDirs", 1, 5, 1, 2),
+    Api(37, "CreatePartitions", 0, 3, 0, 2),
+    Api(44, "IncrementalAlterConfigs", 0, 1, 0, 1),
+    Api(60, "DescribeCluster", 0, 2, 0, 0),
+    Api(61, "DescribeProducers", 0, 0, 0, 0),
+    Api(75, "DescribeTopicPartitions", 0, 0, 0, 0),
+)
+APIS: dict[int, Api] = {api.key: api for api in _ROWS}
+
+
+def module_name(api: Api) -> str:
+    """`api_03_metadata` for Metadata: the number first, so that a folder lists them in order."""
+    snake = "".join("_" + letter.lower() if letter.isupper() else letter for letter in api.name)
+    return f"logwire.messages.api_{api.key:02d}{snake}"
+
+
+@cache
+def schema(api_key: int) -> Mapping[str, Any]:
+    """The parsed schema of an API: its fields under "request" and under "response"."""
+    from logwire.messages import notation
+
+    return notation.parse(import_module(module_name(APIS[api_key])).SCHEMA)
+
+
+@cache
+def reader(api_key: int, version: int, block: str) -> Reader:
+    """The compiled reader of a body; `block` is "request" or "response"."""
+    from logwire.messages import compiler
+
+    api = served(api_key, version)
+    return compiler.struct_reader(schema(api_key)[block], version, version >= api.flexible_from)
+
+
+@cache
+def writer(api_key: int, version: int, block: str) -> Writer:
+    """The compiled writer of a body; `block` is "request" or "response"."""
+    from logwire.messages import compiler
+
+    api = served(api_key, version)
+    return compiler.struct_writer(schema(api_key)[block], version, version >= api.flexible_from)
+
+
+def served(api_key: int, version: int) -> Api:
+    api = APIS.get(api_key)
+    if api is None or not api.min_version <= version <= api.max_version:
+        raise ProtocolError(f"API {api_key} version {version} is not served")
+    return api
+
+
+def decode_request(api_key: int, version: int, body: memoryview | bytes) -> Message:
+    """Decodes a request body. ProtocolError when it breaks the schema or bytes are left over."""
+    return decode_body(reader(api_key, version, "request"), body, api_key, version, "request")
+
+
+def decode_response(api_key: int, version: int, body: memoryview | bytes) -> Message:
+    """Decodes a response body. ProtocolError when it breaks the schema or bytes are left over."""
+    return decode_body(reader(api_key, version, "response"), body, api_key, version, "response")
+
+
+def decode_body(
+    read: Reader, body: memoryview | bytes, api_key: int, version: int, block: str
+) -> Message:
+    view = memoryview(body)
+    try:
+        message, position = read(view, 0)
+    except (ProtocolError, *BREACHES) as error:
+        raise ProtocolError(f"{APIS[api_key].name} {block} v{version}: {error}") from error
+    if position != len(view):
+        left = len(view) - position
+        raise ProtocolError(f"{APIS[api_key].name} {block} v{version}: {left} bytes too many")
+    return message  # type: ignore[no-any-return]
+
+
+def encode_request(api_key: int, version: int, message: Mapping[str, Any]) -> bytes:
+    """Encodes a request body; what is missing takes Kafka's default. ValueError: bad null."""
+    return encode_body(writer(api_key, version, "request"), message)
+
+
+def encode_response(api_key: int, version: int, message: Mapping[str, Any]) -> bytes:
+    """Encodes a response body; what is missing takes Kafka's default. ValueError: bad null."""
+    return encode_body(writer(api_key, version, "response"), message)
+
+
+def encode_body(write: Writer, message: Mapping[str, Any]) -> bytes:
+    out = bytearray()
+    write(out, message)
+    return bytes(out)
+
+
+def encode_record(name: str, version: int, message: Mapping[str, Any]) -> bytes:
+    """Encodes a metadata-log record with its frame, see `messages.records`."""
+    from logwire.messages import records
+
+    return records.encode_record(name, version, message)
+
+
+def decode_record(data: memoryview | bytes) -> tuple[str, int, Message]:
+    """Decodes a metadata-log record: (name, version, fields), see `messages.records`."""
+    from logwire.messages import records
+
+    return records.decode_record(data)
