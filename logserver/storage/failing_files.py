@@ -15,18 +15,20 @@ from typing import TypeVar
 
 from .files import Buffer, File, Files
 
-KINDS = frozenset(
-    "open pwrite pread datasync allocate truncate map rename unlink make_directory "
-    "remove_directory sync_directory lock".split()
-)
+# fmt: off
+KINDS = frozenset((
+    "open", "pwrite", "pread", "datasync", "allocate", "truncate", "map", "rename", "unlink",
+    "make_directory", "remove_directory", "sync_directory", "sync_file_system", "lock",
+))
+# fmt: on
 Answer = TypeVar("Answer")
 
 
 class FailingFiles(Files):
     """Fail call number `fail_at` (from 1) among `kinds` with `error`; later ones too if `for_good`.
 
-    `fail_at` 0 fails nothing. `calls` counts by kind, `matching_count` those that could have failed,
-    `failed_count` those that did.
+    `fail_at` 0 fails nothing. `calls` counts by kind, `matching_count` those that could have
+    failed, `failed_count` those that did.
     """
 
     def __init__(
@@ -100,6 +102,9 @@ class FailingFiles(Files):
 
     def lock(self, path: str, content: str) -> File:
         return self.call("lock", path, lambda: self.inner.lock(path, content))
+
+    def sync_file_system(self, path: str) -> None:
+        self.call("sync_file_system", path, lambda: self.inner.sync_file_system(path))
 
     def free_bytes(self, path: str) -> int:
         return self.inner.free_bytes(path)

@@ -197,6 +197,18 @@ class MemoryFiles(Files):
         file.pwrite(content.encode(), 0)
         return file
 
+    def sync_file_system(self, path: str) -> None:  # noqa: ARG002 - one disk
+        self._sync(self.root)
+
+    def _sync(self, directory: Directory) -> None:
+        directory.durable = dict(directory.names)
+        directory.pending.clear()
+        for node in directory.names.values():
+            if isinstance(node, Directory):
+                self._sync(node)
+            else:
+                self.note_datasync(node)
+
     def free_bytes(self, path: str) -> int:  # noqa: ARG002 - one disk
         return 1 << 62 if self.capacity_bytes is None else self.capacity_bytes - self.used_bytes()
 
