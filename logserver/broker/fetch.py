@@ -1,0 +1,289 @@
+"""Fetch: from offsets to file slices; and waiting, when there is too little yet.
+
+The rule of this file: no byte of a record is touched. A fetch becomes, per partition, a
+`FileSlice` of whole batches below the high watermark, and the connection sends it with
+`sendfile`. The first partition that has records gives at least one batch even when that is
+larger than every limit (KIP-74), so that no consumer can be stuck.
+
+Waiting. A fetch that found less than `min_bytes` is parked on its partitions until a high
+watermark moves or `max_wait_ms` has passed. It gives its slices back while it waits: nothing is
+held for a client that does not read.
+
+read_committed equals read_uncommitted until transactions exist: the last stable offset is the
+high watermark.
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING
+
+from logwire import errors
+from logwire.fetch_codec import decode_fetch, fetch_response_parts
+
+from logserver.broker.sessions import FINAL_EPOCH, INITIAL_EPOCH, NO_SESSION, FetchSession, Wanted
+from logserver.storage.log import FileSlice, OffsetOutOfRange
+
+if TYPE_CHECKING:
+    from logserver.broker.broker import Broker
+    from logserver.broker.partition import Partition
+    from logserver.broker.peer import Answer, Peer, Reply
+
+# A longer wait is answered early and empty, which every client takes as "nothing yet": a parked
+# request of a client that has gone away must not live for the 24 days an int32 can ask for.
+WAIT_MS_MAX = 60_000
+
+# (error code, high watermark, log start offset, slice)
+Reading = tuple[int, int, int, FileSlice | None]
+
+
+class FetchRequest:
+    """What one Fetch asks for, from its decoding until its answer has been given."""
+
+    __slots__ = (
+        "correlation_id",
+        "deadline_ms",
+        "incremental",
+        "max_bytes",
+        "min_bytes",
+        "session",
+        "version",
+        "wanted",
+    )
+
+    def __init__(self, version: int, correlation_id: int, min_bytes: int, max_bytes: int) -> None:
+        self.version = version
+        self.correlation_id = correlation_id
+        self.min_bytes = min_bytes
+        self.max_bytes = max_bytes
+        self.deadline_ms = 0
+        self.session: FetchSession | None = None
+        self.incremental = False
+        self.wanted: list[Wanted] = []
+
+
+class ParkedFetch:
+    """A fetch that waits on the high watermarks of its partitions."""
+
+    __slots__ = ("partitions", "reply", "request")
+
+    def __init__(self, reply: Reply, request: FetchRequest, partitions: list[Partition]) -> None:
+        self.reply = reply
+        self.request = request
+        self.partitions = partitions
+        for partition in partitions:
+            partition.parked[self] = None
+
+    def leave(self) -> None:
+        """Wait no longer; leaves no trace in any partition."""
+        for partition in self.partitions:
+            partition.parked.pop(self, None)
+        self.partitions = []
+
+
+class FetchWaits:
+    """Every parked fetch by its deadline. Time is passed in.
+
+    `deadlines` is a heap of (deadline in ms, order, parked). A fetch that was answered before
+    stays in it until its deadline has come: leaving costs nothing and the heap stays bounded by
+    `WAIT_MS_MAX`.
+    """
+
+    __slots__ = ("_sequence", "deadlines")
+
+    def __init__(self) -> None:
+        self.deadlines: list[tuple[int, int, ParkedFetch]] = []
+        self._sequence = 0
+
+    def park(self, parked: ParkedFetch) -> None:
+        """Remember the deadline of a parked fetch."""
+        self._sequence += 1
+        entry = (parked.request.deadline_ms, self._sequence, parked)
+        heapq.heappush(self.deadlines, entry)
+
+    def expire(self, broker: Broker, now_ms: int) -> None:
+        """Answer every parked fetch whose time has come with what there is."""
+        deadlines = self.deadlines
+        while deadlines and (deadlines[0][0] <= now_ms or not deadlines[0][2].partitions):
+            parked = heapq.heappop(deadlines)[2]
+            if parked.partitions:
+                parked.leave()
+                _, readings = read_all(broker, parked.request)
+                parked.reply.complete(answer_of(broker, parked.request, readings))
+
+
+def handle_fetch(
+    broker: Broker,
+    peer: Peer,
+    version: int,
+    correlation_id: int,
+    frame: memoryview,
+    position: int,
+    now_ms: int,
+) -> Answer:
+    """Answer a Fetch request (API key 1, versions 4 to 18), or park it.
+
+    Returns the parts of the response frame, or None when the request waits for records.
+    """
+    (max_wait_ms, min_bytes, max_bytes, _isolation, session_id, session_epoch, topics,
+     forgotten, _rack) = decode_fetch(version, frame, position)  # fmt: skip
+    broker.counters.fetch_requests += 1
+    request = FetchRequest(
+        version, correlation_id, min_bytes, min(max_bytes, broker.config.fetch_max_bytes)
+    )
+    if session_epoch <= INITIAL_EPOCH:
+        _begin(broker, request, session_id, session_epoch, topics, now_ms)
+    else:
+        session = broker.sessions.resume(session_id, session_epoch, now_ms)
+        if isinstance(session, int):
+            return fetch_response_parts(version, correlation_id, session, NO_SESSION, [])
+        session.forget(forgotten)
+        session.add(topics)
+        request.session = session
+        request.incremental = True
+        request.wanted = list(session.wanted.values())
+    enough, readings = read_all(broker, request)
+    if enough or max_wait_ms <= 0 or not request.wanted:
+        return answer_of(broker, request, readings)
+    _give_back(readings)
+    request.deadline_ms = now_ms + min(max_wait_ms, WAIT_MS_MAX)
+    _park(broker, peer.reserve(), request)
+    return None
+
+
+def _begin(
+    broker: Broker,
+    request: FetchRequest,
+    session_id: int,
+    epoch: int,
+    topics: list[tuple[str | bytes, list[tuple[int, int, int, int, int, int]]]],
+    now_ms: int,
+) -> None:
+    """A full request: with a new session (epoch 0) or without one (epoch -1)."""
+    if session_id != NO_SESSION:
+        broker.sessions.remove(session_id)
+    session = None
+    if epoch != FINAL_EPOCH and topics:
+        session = broker.sessions.create(now_ms)
+    if session is not None:
+        session.add(topics)
+        request.session = session
+        request.wanted = list(session.wanted.values())
+    else:
+        request.wanted = [
+            Wanted(topic, asked) for topic, partitions in topics for asked in partitions
+        ]
+
+
+def _park(broker: Broker, reply: Reply, request: FetchRequest) -> None:
+    routes = broker.routes
+    partitions = [routes[wanted.topic][wanted.index] for wanted in request.wanted]
+    broker.waits.park(ParkedFetch(reply, request, partitions))
+    broker.counters.fetch_parked += 1
+
+
+def read_all(broker: Broker, request: FetchRequest) -> tuple[bool, list[Reading]]:
+    """Read every wanted partition: (enough to answer now, one reading per wanted)."""
+    routes = broker.routes
+    left_bytes = request.max_bytes
+    total_bytes = 0
+    failed = False
+    readings: list[Reading] = []
+    for wanted in request.wanted:
+        route = routes.get(wanted.topic)
+        partition = None if route is None else route.get(wanted.index)
+        if partition is None:
+            code = errors.UNKNOWN_TOPIC_OR_PARTITION
+            if route is None and request.version >= 13:
+                code = errors.UNKNOWN_TOPIC_ID
+            readings.append((code, -1, -1, None))
+            failed = True
+            continue
+        reading = read_partition(
+            partition, wanted, min(left_bytes, wanted.max_bytes), total_bytes == 0
+        )
+        readings.append(reading)
+        if reading[0]:
+            failed = True
+        elif reading[3] is not None:
+            size_bytes = reading[3].size_bytes
+            total_bytes += size_bytes
+            left_bytes -= size_bytes
+    return failed or total_bytes >= request.min_bytes, readings
+
+
+def read_partition(
+    partition: Partition, wanted: Wanted, max_bytes: int, minimum_one: bool
+) -> Reading:
+    """One partition's part of an answer. `minimum_one` gives a batch larger than the limit."""
+    log = partition.log
+    offset = wanted.fetch_offset
+    high_watermark = partition.high_watermark
+    epoch = wanted.current_leader_epoch
+    if epoch >= 0 and epoch != log.leader_epoch:
+        older = epoch < log.leader_epoch
+        code = errors.FENCED_LEADER_EPOCH if older else errors.UNKNOWN_LEADER_EPOCH
+        return code, -1, -1, None
+    if offset >= high_watermark:
+        if offset > log.end_offset:
+            return errors.OFFSET_OUT_OF_RANGE, -1, -1, None
+        return 0, high_watermark, log.log_start_offset, None
+    if max_bytes <= 0 and not minimum_one:
+        return 0, high_watermark, log.log_start_offset, None
+    try:
+        piece = log.read(offset, max_bytes, high_watermark, minimum_one)
+    except OffsetOutOfRange:
+        return errors.OFFSET_OUT_OF_RANGE, -1, -1, None
+    return 0, high_watermark, log.log_start_offset, piece
+
+
+def answer_of(
+    broker: Broker, request: FetchRequest, readings: list[Reading]
+) -> list[bytes | FileSlice]:
+    """The response frame of a fetch as bytes and slices; accounts what is sent."""
+    session = request.session
+    wanted_all = request.wanted
+    topics: list[tuple[str | bytes, list[tuple[int, int, int, int, int, FileSlice | None]]]] = []
+    served: list[Wanted] = []
+    sent_bytes = 0
+    rows: dict[str | bytes, list[tuple[int, int, int, int, int, FileSlice | None]]] = {}
+    for wanted, (code, high, start, piece) in zip(wanted_all, readings, strict=True):
+        if session is not None:
+            news = code or piece is not None or wanted.sent_high_watermark != high
+            if request.incremental and not news and wanted.sent_log_start_offset == start:
+                continue
+            wanted.sent_high_watermark = high
+            wanted.sent_log_start_offset = start
+        if piece is not None:
+            sent_bytes += piece.size_bytes
+            served.append(wanted)
+        row = rows.get(wanted.topic)
+        if row is None:
+            row = rows[wanted.topic] = []
+            topics.append((wanted.topic, row))
+        row.append((wanted.index, code, high, high, start, piece))
+    if session is not None:
+        session.to_the_end(served)
+    broker.counters.fetch_bytes += sent_bytes
+    session_id = NO_SESSION if session is None else session.session_id
+    return fetch_response_parts(request.version, request.correlation_id, 0, session_id, topics)
+
+
+def wake(broker: Broker, partition: Partition) -> None:
+    """The high watermark of `partition` moved, or it has gone: look at who waits for it."""
+    for parked in list(partition.parked):
+        if parked.reply.closed:
+            parked.leave()
+            continue
+        enough, readings = read_all(broker, parked.request)
+        if enough:
+            parked.leave()
+            parked.reply.complete(answer_of(broker, parked.request, readings))
+        else:
+            _give_back(readings)
+
+
+def _give_back(readings: list[Reading]) -> None:
+    for reading in readings:
+        if reading[3] is not None:
+            reading[3].release()

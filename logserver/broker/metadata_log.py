@@ -1,0 +1,134 @@
+"""The metadata log: `__cluster_metadata-0`, one batch for each atomic change, replayed at start.
+
+    batch = [record, record, ...]    key: none, value: logwire.messages.records (Kafka's KIP-631)
+
+Theory. A change of the cluster is a list of records in *one* batch. A batch is whole or absent
+after any crash (its CRC covers it), so creating a topic with a hundred partitions happens or does
+not. `append` writes the batch and applies it to the image in one step; the caller answers only
+when the group commit has covered `end_offset` (`Context.after_sync`).
+
+What a reader may see early. The image shows a change before it is on the disk. That is harmless:
+whatever is acknowledged later waits for a sync that begins later, and every sync covers this log
+too; what is not acknowledged may vanish.
+
+The log is never trimmed: its records are the only copy. It grows by some hundred bytes for each
+topic, alteration or thousand producer ids.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from logwire.batch import CONTROL, decode_batch, encode_batch, iterate_batches
+from logwire.messages import Message, decode_record, encode_record
+
+from logserver.broker.image import Image
+from logserver.config import TopicConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from logserver.storage.log import Log
+
+METADATA_TOPIC = "__cluster_metadata"
+# Kafka's Uuid.METADATA_TOPIC_ID: the one topic whose id is not random.
+METADATA_TOPIC_ID = bytes(15) + b"\x01"
+
+# Kept for ever, durable at every change; one change may be large (a topic of 10,000 partitions).
+METADATA_CONFIG = TopicConfig(
+    cleanup_policy=(),
+    retention_ms=-1,
+    retention_bytes=-1,
+    flush_messages=1,
+    max_message_bytes=2**31 - 1,
+    segment_ms=2**63 - 1,
+)
+
+# Read back in pieces of this size at start; a larger batch is still read whole.
+REPLAY_BYTES = 1024 * 1024
+
+# metadata.version that the records written here have: Kafka's number for 4.3-IV0.
+METADATA_VERSION = 30
+
+ChangeRecord = tuple[str, int, Message]
+"""Kind, version and fields of one record: ("TopicRecord", 0, {"name": ..., "topic_id": ...})."""
+
+
+class MetadataLog:
+    """The log and the image that is made from it.
+
+    `log` is an open storage log; everything in it is replayed by the constructor. Raises
+    ProtocolError when a batch cannot be decoded: the log itself has checked the CRCs.
+    """
+
+    __slots__ = ("_appended", "image", "log")
+
+    def __init__(self, log: Log, image: Image) -> None:
+        self.log = log
+        self.image = image
+        self._appended: Callable[[int], None] | None = None
+        self._replay()
+
+    def on_append(self, appended: Callable[[int], None]) -> None:
+        """Call `appended(now_ms)` after each append: the log has bytes that need a sync."""
+        self._appended = appended
+
+    @property
+    def unsynced(self) -> bool:
+        """Whether some applied change is not durable yet."""
+        return self.log.durable_offset < self.log.end_offset
+
+    def append(self, records: list[ChangeRecord], now_ms: int) -> int:
+        """Write one atomic change and apply it; returns its first offset.
+
+        Raises OSError (disk full, fenced) with log and image unchanged.
+        """
+        batch = encode_batch(
+            [(None, encode_record(*record), (), now_ms) for record in records]
+        )
+        base_offset = self.log.append(memoryview(batch), len(records) - 1, now_ms, now_ms)
+        for name, _, fields in records:
+            self.image.apply(name, _decoded(name, fields))
+        if self._appended is not None:
+            self._appended(now_ms)
+        return base_offset
+
+    def ensure_features(self, now_ms: int) -> None:
+        """Begin an empty log as Kafka begins it: with the version of what follows."""
+        if "metadata.version" not in self.image.features:
+            level = {"name": "metadata.version", "feature_level": METADATA_VERSION}
+            self.append([("FeatureLevelRecord", 0, level)], now_ms)
+
+    def _replay(self) -> None:
+        log = self.log
+        offset = log.log_start_offset
+        while offset < log.end_offset:
+            piece = log.read(offset, REPLAY_BYTES, log.end_offset)
+            assert piece is not None, f"no batch at offset {offset} of {METADATA_TOPIC}"
+            try:
+                data = memoryview(piece.segment.file.pread(piece.size_bytes, piece.position))
+            finally:
+                piece.release()
+            for position, header in iterate_batches(data):
+                size_bytes = header.batch_length + 12
+                if not header.attributes & CONTROL:
+                    self._replay_batch(data[position : position + size_bytes])
+                offset = header.base_offset + header.last_offset_delta + 1
+
+    def _replay_batch(self, batch: memoryview) -> None:
+        for record in decode_batch(batch):
+            if record.value is not None:
+                name, _, fields = decode_record(record.value)
+                self.image.apply(name, fields)
+
+
+_DEFAULTS: dict[str, Message] = {
+    "PartitionRecord": {"leader_epoch": 0, "partition_epoch": 0},
+    "PartitionChangeRecord": {"leader": -2, "replicas": None},
+}
+
+
+def _decoded(name: str, fields: Message) -> Message:
+    """The fields as a replay would decode them, with the defaults of what was left out."""
+    defaults = _DEFAULTS.get(name)
+    return {**defaults, **fields} if defaults else fields

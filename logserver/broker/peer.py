@@ -1,0 +1,48 @@
+"""What the broker knows of whoever asks: a place to put answers, and nothing of sockets.
+
+An answer is the bytes of a whole frame, or a list that alternates bytes and file slices, or None
+when nothing is to be sent now. Answers leave a connection in the order of its requests, so a
+handler that must wait first reserves its place (`Peer.reserve`) and completes it later.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from logserver.storage.log import FileSlice
+
+
+
+
+
+class Reply(Protocol):
+    """A reserved place in the order of a connection's answers."""
+
+    def complete(self, answer: bytes | list[bytes | FileSlice]) -> None:
+        """Fill the place. Slices are released by the peer, also when it has gone away."""
+
+    def abandon(self) -> None:
+        """Nothing true can be answered: close the connection."""
+
+    @property
+    def closed(self) -> bool:
+        """The peer has gone away: an answer would reach nobody."""
+
+
+class Peer(Protocol):
+    """A connection, as far as the broker needs to know it."""
+
+    @property
+    def listener(self) -> str:
+        """The name of the listener that accepted the connection."""
+
+    @property
+    def local_address(self) -> tuple[str, int]:
+        """Host and port of our end: an address that this client can evidently reach."""
+
+    def reserve(self) -> Reply:
+        """Take the next place in the order of answers."""
+
+    def close_after_refusal(self) -> None:
+        """Close once everything queued has left: the one way to refuse an acks=0 request."""

@@ -1,0 +1,236 @@
+"""Produce: from the records of one request to bytes at the tail of a log.
+
+The rule of this file: a batch is checked once, from its 61-byte header and one CRC over the rest;
+no record is ever decoded. `append_batch` is the only door to a partition's log, for clients and
+for the broker itself, and runs once per batch at full rate: locals, integers and tuples only.
+
+What is checked, in this order (the codes are those of Apache Kafka 4.3.1 for the same bytes,
+recorded in protocol/vectors/refusals.json): exactly one whole batch, magic 2, size, CRC-32C,
+attribute bits, record count and last offset delta, timestamps against
+`message.timestamp.before/after.max.ms`, producer id, epoch and sequence. What is not checked: the
+inside of a batch.
+
+Answers. acks=1 is answered from the page cache. acks=all on a durable topic joins the group
+commit: its answer is encoded at once, since the base offset is known, and leaves when the sync
+that covers it has ended.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from logwire import errors
+from logwire.batch import HEADER, HEADER_BYTES
+from logwire.checksum import crc32c
+from logwire.produce_codec import decode_produce, encode_produce_response
+
+from logserver.broker.batch_checks import diagnose
+from logserver.storage.files import is_disk_full
+from logserver.storage.producers import SEQUENCE_MAX
+
+if TYPE_CHECKING:
+    from logserver.broker.broker import Broker
+    from logserver.broker.partition import Partition
+    from logserver.broker.peer import Answer, Peer, Reply
+
+# Attributes (Kafka's DefaultRecordBatch): bits 0-2 codec, 3 timestamp type, 4 transactional,
+# 5 control, 6 has delete horizon. A producer may set the codec and nothing else.
+CODEC_MAX = 4
+TIMESTAMP_TYPE_BIT = 0x08
+TRANSACTIONAL_BIT = 0x10
+CONTROL_BIT = 0x20
+NO_TIMESTAMP = -1
+ACKS_ALL = -1
+
+# (error code, base offset, log append time in ms)
+Outcome = tuple[int, int, int]
+PartitionResult = tuple[int, int, int, int, int, str | None]
+
+
+class ProduceWaiter:
+    """An acks=all answer, already encoded, that waits for its group commit."""
+
+    __slots__ = ("correlation_id", "frame", "reply", "results", "version")
+
+    def __init__(
+        self, reply: Reply, frame: bytes, version: int, correlation_id: int, results: list[Any]
+    ) -> None:
+        self.reply = reply
+        self.frame = frame
+        self.version = version
+        self.correlation_id = correlation_id
+        self.results = results
+
+    def synced(self) -> None:
+        """The group commit that covers every batch of the request has ended."""
+        self.reply.complete(self.frame)
+
+    def failed(self) -> None:
+        """The directory is fenced: no batch of this request was acknowledged."""
+        failed = [
+            (topic, [_storage_error(result) for result in results])
+            for topic, results in self.results
+        ]
+        self.reply.complete(encode_produce_response(self.version, self.correlation_id, failed))
+
+
+def _storage_error(result: PartitionResult) -> PartitionResult:
+    if result[1] < 0:
+        return result
+    return (result[0], errors.KAFKA_STORAGE_ERROR, -1, -1, -1, None)
+
+
+def handle_produce(
+    broker: Broker,
+    peer: Peer,
+    version: int,
+    correlation_id: int,
+    frame: memoryview,
+    position: int,
+    now_ms: int,
+) -> Answer:
+    """Append every batch of a Produce request (API key 0, versions 3 to 13).
+
+    Returns the response frame, or None when nothing is to be sent now: acks=0, or an answer
+    that waits for the group commit.
+    """
+    transactional_id, acks, _timeout_ms, topics = decode_produce(version, frame, position)
+    refusal = _refusal(transactional_id, acks)
+    routes = broker.routes
+    unknown = errors.UNKNOWN_TOPIC_ID if version >= 13 else errors.UNKNOWN_TOPIC_OR_PARTITION
+    results: list[Any] = []
+    appended = False
+    failed = False
+    for topic, partitions in topics:
+        outcomes: list[PartitionResult] = []
+        route = routes.get(topic)
+        for index, records in partitions:
+            partition = None if route is None else route.get(index)
+            if refusal is not None:
+                code, offset, append_ms = refusal, -1, -1
+            elif partition is None or records is None:
+                code = _missing(route is None, unknown, records)
+                offset = append_ms = -1
+            else:
+                code, offset, append_ms = append_batch(broker, partition, records, now_ms)
+            if code:
+                failed = True
+                broker.counters.produce_refused += 1
+                outcomes.append((index, code, offset, -1, -1, broker.refusal_message))
+                broker.refusal_message = None
+            else:
+                assert partition is not None
+                appended = appended or partition.durable
+                outcomes.append((index, 0, offset, append_ms, partition.log.log_start_offset, None))
+        results.append((topic, outcomes))
+    broker.counters.produce_requests += 1
+    if not acks:
+        # Nobody hears the refusal of an acks=0 request but by the connection closing.
+        if failed:
+            peer.close_after_refusal()
+        return None
+    answer = encode_produce_response(version, correlation_id, results)
+    if appended and acks == ACKS_ALL:
+        waiter = ProduceWaiter(peer.reserve(), answer, version, correlation_id, results)
+        broker.commit.waiting.append(waiter)
+        return None
+    return answer
+
+
+def _refusal(transactional_id: str | None, acks: int) -> int | None:
+    if transactional_id is not None:
+        # Clients treat this code as fatal; a transactional request is never taken as plain.
+        return errors.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+    if acks not in (-1, 0, 1):
+        return errors.INVALID_REQUIRED_ACKS
+    return None
+
+
+def _missing(no_topic: bool, unknown: int, records: memoryview | None) -> int:
+    if no_topic:
+        return unknown
+    return errors.UNKNOWN_TOPIC_OR_PARTITION if records is not None else errors.INVALID_RECORD
+
+
+def append_batch(
+    broker: Broker, partition: Partition, records: memoryview, now_ms: int
+) -> Outcome:
+    """Check one batch and append it: (error code, base offset, log append time in ms or -1).
+
+    `records` must be writable: base offset and leader epoch are stamped in place; both lie
+    outside the CRC. A duplicate of one of a producer's last five batches is success with the
+    offset it got then. Nothing is written when the code is not NONE.
+    """
+    size_bytes = len(records)
+    if size_bytes < HEADER_BYTES:
+        return _refuse(broker, errors.INVALID_RECORD, "the records hold no whole batch")
+    (_, length, _, magic, crc, attributes, last_delta, base_ms, max_ms,
+     producer_id, epoch, sequence, count) = HEADER.unpack_from(records)  # fmt: skip
+    config = partition.config
+    if (
+        length + 12 != size_bytes
+        or magic != 2
+        or size_bytes > config.max_message_bytes
+        or crc32c(records[21:]) != crc
+        or not 0 <= attributes <= CODEC_MAX
+        or count < 1
+        or last_delta != count - 1
+        or max_ms - now_ms > config.message_timestamp_after_max_ms
+        or (now_ms - base_ms > config.message_timestamp_before_max_ms and base_ms != NO_TIMESTAMP)
+        or (producer_id >= 0 and (epoch < 0 or sequence < 0))
+    ):
+        code, why = diagnose(partition, records, now_ms)
+        if code:
+            return _refuse(broker, code, why)
+    if not broker.writable:
+        return _refuse(broker, errors.KAFKA_STORAGE_ERROR, broker.unwritable_reason)
+    log = partition.log
+    if producer_id >= 0:
+        last_sequence = (sequence + last_delta) & SEQUENCE_MAX
+        code, offset = log.producers.check(producer_id, epoch, sequence, last_sequence)
+        if code:
+            return _refuse(broker, code, None)
+        if offset >= 0:
+            return _duplicate(broker, partition, offset, now_ms)
+    append_ms = -1
+    if config.message_timestamp_type == "LogAppendTime":
+        append_ms = max_ms = now_ms
+        stamp_append_time(records, attributes, now_ms)
+    try:
+        offset = log.append(records, last_delta, max_ms, now_ms)
+    except OSError as error:
+        return _write_failed(broker, error)
+    if producer_id >= 0:
+        log.producers.update(
+            producer_id, epoch, sequence, last_sequence, offset, offset + last_delta, max_ms
+        )
+    broker.appended(partition, size_bytes, count, now_ms)
+    return 0, offset, append_ms
+
+
+def _duplicate(broker: Broker, partition: Partition, offset: int, now_ms: int) -> Outcome:
+    # The first copy may still wait for its sync: the answer to the second promises as much.
+    if partition.durable and offset >= partition.high_watermark:
+        broker.mark_dirty(partition, now_ms)
+    broker.counters.produce_duplicates += 1
+    return 0, offset, -1
+
+
+def _refuse(broker: Broker, code: int, why: str | None) -> Outcome:
+    broker.refusal_message = why
+    return code, -1, -1
+
+
+def _write_failed(broker: Broker, error: OSError) -> Outcome:
+    if is_disk_full(error):
+        broker.disk_filled()
+    else:
+        broker.fence(error)
+    return _refuse(broker, errors.KAFKA_STORAGE_ERROR, broker.unwritable_reason)
+
+
+def stamp_append_time(records: memoryview, attributes: int, now_ms: int) -> None:
+    """Set the LogAppendTime bit and max timestamp of a batch in place and recompute its CRC."""
+    records[21:23] = (attributes | TIMESTAMP_TYPE_BIT).to_bytes(2, "big")
+    records[35:43] = now_ms.to_bytes(8, "big")
+    records[17:21] = crc32c(records[21:]).to_bytes(4, "big")

@@ -1,0 +1,57 @@
+"""Receive buffers: one arena for everybody, one of its own for whoever sent half a frame.
+
+Theory. Nearly every readiness brings whole requests: all connections receive into one shared
+arena and leave nothing behind, so ten thousand idle connections hold no buffer at all. Only a
+connection whose last frame is incomplete keeps a buffer, and keeps at most `GROWTH` times what has
+really arrived: a promised length allocates nothing. Buffers come in powers of two and are kept
+for reuse up to `KEPT_BYTES_MAX`, since a fresh megabyte costs 256 page faults.
+
+The sum of all kept partial frames is bounded by `limit_bytes` (config
+`queued.max.request.bytes`); past it the connection that asks for more is closed.
+"""
+
+from __future__ import annotations
+
+# 2 MB: two frames of the largest default batch. Larger gains nothing, smaller splits 1 MB frames.
+ARENA_BYTES = 2 * 1024 * 1024
+SMALLEST_BYTES = 4096
+# A partial frame may hold a buffer four times as large as its bytes: each growth copies, and
+# doubling twice at once halves the copies. Kafka allocates the promised size at once.
+GROWTH = 4
+KEPT_BYTES_MAX = 8 * 1024 * 1024
+assert KEPT_BYTES_MAX >= ARENA_BYTES
+
+
+class Buffers:
+    """A pool of writable memoryviews whose sizes are powers of two. Not thread-safe."""
+
+    __slots__ = ("_free", "_kept_bytes", "held_bytes", "limit_bytes")
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        self.held_bytes = 0
+        self._free: dict[int, list[memoryview]] = {}
+        self._kept_bytes = 0
+
+    def acquire(self, size_bytes: int) -> memoryview | None:
+        """A buffer of at least `size_bytes`, or None when the limit is reached."""
+        capacity = SMALLEST_BYTES
+        while capacity < size_bytes:
+            capacity *= 2
+        if self.held_bytes + capacity > self.limit_bytes:
+            return None
+        self.held_bytes += capacity
+        free = self._free.get(capacity)
+        if free:
+            self._kept_bytes -= capacity
+            return free.pop()
+        return memoryview(bytearray(capacity))
+
+    def release(self, buffer: memoryview) -> None:
+        """Give a buffer back; it is kept for the next one or freed."""
+        capacity = len(buffer)
+        self.held_bytes -= capacity
+        assert self.held_bytes >= 0
+        if self._kept_bytes + capacity <= KEPT_BYTES_MAX:
+            self._kept_bytes += capacity
+            self._free.setdefault(capacity, []).append(buffer)

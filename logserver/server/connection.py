@@ -1,0 +1,385 @@
+"""One accepted socket: frames in, answers out, in order.
+
+The rule of this file: the connection owns a raw non-blocking socket and is the only code that
+reads or writes it. No transport, no stream, no coroutine: `on_readable` and `on_writable` are
+called by the loop, everything else happens inside them.
+
+In. One `recv_into` per readiness; every whole frame in the buffer is handed to the broker where it
+lies, as a memoryview that is valid during that call only. A frame that is not whole stays, in a
+buffer no larger than four times what has arrived (`buffers`).
+
+Out. `out` holds answers in the order of the requests: bytes, file slices, and `Reply` places
+whose answer is not there yet. `flush` sends from its head until something blocks: all bytes up to
+the next slice in one `send`, slices by `sendfile` with the bytes before them marked MSG_MORE. A
+slice is released when its last byte has left or the connection closes.
+
+Limits. A peer that does not read stops being read (`OUT_BYTES_MAX`, `REPLIES_MAX`): its memory
+here is bounded by what one turn can add. A breach of the protocol, a frame that stalls and an idle
+connection close this connection and nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections import deque
+from struct import Struct
+from typing import TYPE_CHECKING
+
+from logwire.errors import ProtocolError
+
+from logserver.broker.dispatch import handle
+from logserver.server.buffers import GROWTH
+from logserver.storage.log import FileSlice
+
+if TYPE_CHECKING:
+    from logserver.server.listener import Listener
+    from logserver.server.server import Server
+
+logger = logging.getLogger(__name__)
+
+SIZE = Struct(">i")
+# The smallest request: api key, version, correlation id.
+FRAME_BYTES_MIN = 8
+# Answers that wait or could not be sent: past these the peer is not read any more.
+OUT_BYTES_MAX = 1024 * 1024
+REPLIES_MAX = 1000
+# One flush sends at most this much by sendfile before the others get their turn.
+TURN_BYTES_MAX = 4 * 1024 * 1024
+# Less than this left over in the arena is copied out; more takes the arena along.
+TAKE_ARENA_DIVISOR = 4
+
+Part = bytes | FileSlice
+
+
+class Reply:
+    """A reserved place in the order of answers (`logserver.broker.peer.Reply`)."""
+
+    __slots__ = ("answer", "connection")
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.answer: bytes | list[Part] | None = None
+
+    @property
+    def closed(self) -> bool:
+        """The connection has gone away."""
+        return self.connection.closed
+
+    def complete(self, answer: bytes | list[Part]) -> None:
+        """Fill the place; it leaves with the next flush of its connection."""
+        connection = self.connection
+        if connection.closed:
+            release_parts(answer)
+            return
+        self.answer = answer
+        connection.replies_waiting -= 1
+        connection.server.touch(connection)
+
+    def abandon(self) -> None:
+        """Nothing true can be answered any more: close."""
+        self.connection.close("the log directory is fenced")
+
+
+class Connection:
+    """A peer of the broker (`logserver.broker.peer.Peer`) on a raw socket."""
+
+    __slots__ = (
+        "_buffer",
+        "_filled",
+        "_reading",
+        "_start",
+        "_writing",
+        "active_ms",
+        "client_id",
+        "closed",
+        "closing",
+        "fd",
+        "frame_since_ms",
+        "listener",
+        "local_address",
+        "out",
+        "out_bytes",
+        "peer_host",
+        "replies_waiting",
+        "server",
+        "sock",
+        "touched",
+    )
+
+    def __init__(self, server: Server, listener: Listener, sock: socket.socket, host: str) -> None:
+        self.server = server
+        self.listener = listener.name
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.peer_host = host
+        address = sock.getsockname()
+        self.local_address: tuple[str, int] = (address[0], address[1])
+        self.client_id: str | None = None
+        self.out: deque[Part | Reply] = deque()
+        self.out_bytes = 0
+        self.replies_waiting = 0
+        self.closed = False
+        self.closing = False
+        self.touched = False
+        self.active_ms = server.now_ms()
+        self.frame_since_ms = 0
+        self._buffer: memoryview | None = None
+        self._start = 0
+        self._filled = 0
+        self._writing = False
+        self._reading = True
+        server.loop.add_reader(self.fd, self.on_readable)
+
+    # In.
+
+    def on_readable(self) -> None:
+        """Receive once, handle every whole frame, send what is ready."""
+        server = self.server
+        buffer = self._buffer
+        try:
+            if buffer is None:
+                buffer = server.arena
+                end = count = self.sock.recv_into(buffer)
+                start = 0
+            else:
+                start = self._start
+                count = self.sock.recv_into(buffer[self._filled : self._receive_end(buffer)])
+                end = self._filled + count
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            self.close(None)
+            return
+        if count == 0:
+            self.close(None)
+            return
+        now_ms = server.now_ms()
+        self.active_ms = now_ms
+        try:
+            start = self._handle_frames(buffer, start, end, now_ms)
+        except ProtocolError as breach:
+            server.breach(self, str(breach))
+            return
+        if self.closed:
+            return
+        if start == end:
+            if self._buffer is not None:
+                server.buffers.release(self._buffer)
+                self._buffer = None
+            self.frame_since_ms = 0
+        elif not self._keep(buffer, start, end, now_ms):
+            return
+        if self.out:
+            self.flush()
+        server.turn()
+
+    def _handle_frames(self, buffer: memoryview, start: int, end: int, now_ms: int) -> int:
+        """Answer every whole frame in buffer[start:end]; the position after the last one."""
+        broker = self.server.broker
+        out = self.out
+        frame_bytes_max = self.server.frame_bytes_max
+        while end - start >= 4:
+            (size_bytes,) = SIZE.unpack_from(buffer, start)
+            if size_bytes < FRAME_BYTES_MIN or size_bytes > frame_bytes_max:
+                raise ProtocolError(f"a frame of {size_bytes} bytes")
+            stop = start + 4 + size_bytes
+            if stop > end or self.closing:
+                break
+            answer = handle(broker, self, buffer[start + 4 : stop], now_ms)
+            if answer is not None:
+                if type(answer) is list:
+                    out.extend(answer)
+                else:
+                    out.append(answer)  # type: ignore[arg-type]
+            start = stop
+        return start
+
+    def _receive_end(self, buffer: memoryview) -> int:
+        # Up to the end of the frame that is being received and no further: then the next one
+        # starts at the arena's beginning and nothing is ever copied for a stream of large frames.
+        if self._filled - self._start < 4:
+            return len(buffer)
+        (size_bytes,) = SIZE.unpack_from(buffer, self._start)
+        return min(len(buffer), self._start + 4 + size_bytes)
+
+    def _keep(self, buffer: memoryview, start: int, end: int, now_ms: int) -> bool:
+        """Keep the beginning of a frame that is not whole; False when the connection closed."""
+        if start != self._start or not self.frame_since_ms:
+            self.frame_since_ms = now_ms
+        left_bytes = end - start
+        frame_bytes = 4 + SIZE.unpack_from(buffer, start)[0] if left_bytes >= 4 else 4
+        fits = start + frame_bytes <= len(buffer)
+        server = self.server
+        if buffer is self._buffer:
+            if not fits and end == len(buffer):
+                return self._move(buffer, start, end, frame_bytes)
+            self._start, self._filled = start, end
+            return True
+        if fits and left_bytes >= len(buffer) // TAKE_ARENA_DIVISOR:
+            fresh = server.buffers.acquire(len(buffer))
+            if fresh is not None:
+                server.arena = fresh
+                self._buffer, self._start, self._filled = buffer, start, end
+                return True
+        return self._move(buffer, start, end, frame_bytes)
+
+    def _move(self, buffer: memoryview, start: int, end: int, frame_bytes: int) -> bool:
+        server = self.server
+        left_bytes = end - start
+        fresh = server.buffers.acquire(min(frame_bytes, GROWTH * left_bytes))
+        if fresh is None:
+            server.breach(self, "no memory left for a partial frame (queued.max.request.bytes)")
+            return False
+        fresh[:left_bytes] = buffer[start:end]
+        if self._buffer is not None:
+            server.buffers.release(self._buffer)
+        self._buffer, self._start, self._filled = fresh, 0, left_bytes
+        return True
+
+    def reserve(self) -> Reply:
+        """Take the next place in the order of answers."""
+        reply = Reply(self)
+        self.out.append(reply)
+        self.replies_waiting += 1
+        if self.replies_waiting >= REPLIES_MAX:
+            self._pause_reading()
+        return reply
+
+    def close_after_refusal(self) -> None:
+        """Close once everything queued has left (acks=0 has no other way to hear a refusal)."""
+        self.closing = True
+        self.server.touch(self)
+
+    # Out.
+
+    def flush(self) -> None:
+        """Send from the head of `out` until it is empty, waits for an answer, or blocks."""
+        out = self.out
+        budget = TURN_BYTES_MAX
+        try:
+            while out:
+                head = out[0]
+                if type(head) is bytes:
+                    if not self._send_bytes():
+                        break
+                elif type(head) is Reply:
+                    if head.answer is None:
+                        break
+                    out.popleft()
+                    if type(head.answer) is list:
+                        out.extendleft(reversed(head.answer))
+                    else:
+                        out.appendleft(head.answer)  # type: ignore[arg-type]
+                else:
+                    budget -= self._send_slice(head)  # type: ignore[arg-type]
+                    if budget <= 0 or out and out[0] is head:
+                        self._wait_writable()
+                        return
+        except BlockingIOError:
+            self._wait_writable()
+            return
+        except OSError:
+            self.close(None)
+            return
+        self._drained()
+
+    def _drained(self) -> None:
+        if self._writing and not self.out_bytes:
+            self._writing = False
+            self.server.loop.remove_writer(self.fd)
+        if not self._reading and self.replies_waiting < REPLIES_MAX // 2 and not self.out_bytes:
+            self._reading = True
+            self.server.loop.add_reader(self.fd, self.on_readable)
+        if self.closing and not self.out:
+            self.close(None)
+
+    def _send_bytes(self) -> bool:
+        """Send all bytes at the head of `out` at once; False when the socket took only a part."""
+        out = self.out
+        data = out.popleft()
+        assert type(data) is bytes
+        if out and type(out[0]) is bytes:
+            chunks = [data]
+            while out and type(out[0]) is bytes:
+                chunks.append(out.popleft())  # type: ignore[arg-type]
+            data = b"".join(chunks)
+        more = socket.MSG_MORE if out and type(out[0]) is FileSlice else 0
+        try:
+            sent_bytes = self.sock.send(data, more)
+        except BlockingIOError:
+            sent_bytes = 0
+        self.server.counters.sent_bytes += sent_bytes
+        if sent_bytes == len(data):
+            self.out_bytes = 0
+            return True
+        self.out_bytes = len(data) - sent_bytes
+        out.appendleft(data[sent_bytes:])
+        self._wait_writable()
+        return False
+
+    def _send_slice(self, piece: FileSlice) -> int:
+        """Send what the socket takes of a slice; the bytes sent. BlockingIOError: none."""
+        sent_bytes = os.sendfile(self.fd, piece.fileno(), piece.position, piece.size_bytes)
+        if sent_bytes == 0:
+            # The file is shorter than the log says: nothing that follows could be true.
+            logger.error("sendfile met the end of %s", piece.segment.file.path)
+            raise ConnectionAbortedError
+        self.server.counters.sent_bytes += sent_bytes
+        if sent_bytes == piece.size_bytes:
+            self.out.popleft()
+            piece.release()
+        else:
+            piece.position += sent_bytes
+            piece.size_bytes -= sent_bytes
+        return sent_bytes
+
+    def _wait_writable(self) -> None:
+        if not self._writing:
+            self._writing = True
+            self.server.loop.add_writer(self.fd, self.on_writable)
+        # Whoever does not read its answers is not asked for more requests.
+        self._pause_reading()
+
+    def _pause_reading(self) -> None:
+        if self._reading:
+            self._reading = False
+            self.server.loop.remove_reader(self.fd)
+
+    def on_writable(self) -> None:
+        """The peer has read: go on sending."""
+        self.active_ms = self.server.now_ms()
+        self.flush()
+
+    # The end.
+
+    def close(self, reason: str | None) -> None:
+        """Close the socket and give everything back; a second close does nothing."""
+        if self.closed:
+            return
+        self.closed = True
+        loop = self.server.loop
+        # Before the descriptor number can be reused by the next accept.
+        loop.remove_reader(self.fd)
+        loop.remove_writer(self.fd)
+        for part in self.out:
+            if type(part) is Reply:
+                if part.answer is not None:
+                    release_parts(part.answer)
+            elif type(part) is FileSlice:
+                part.release()
+        self.out.clear()
+        if self._buffer is not None:
+            self.server.buffers.release(self._buffer)
+            self._buffer = None
+        self.sock.close()
+        self.server.forget(self, reason)
+
+
+def release_parts(answer: bytes | list[Part]) -> None:
+    """Release the slices of an answer that nobody will read."""
+    if type(answer) is list:
+        for part in answer:
+            if type(part) is FileSlice:
+                part.release()

@@ -1,0 +1,90 @@
+"""Listeners: accepted sockets under limits, and no spinning when descriptors run out.
+
+A connection above `max.connections` or `max.connections.per.ip` is closed at once. When the process
+has no descriptor left, `accept` fails for as long as the peer waits, and a level-triggered loop
+would spin: so accepting pauses for `ACCEPT_PAUSE_S`.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+from typing import TYPE_CHECKING
+
+from logserver.server.connection import Connection
+
+if TYPE_CHECKING:
+    from logserver.server.server import Server
+
+logger = logging.getLogger(__name__)
+
+# Kafka's default backlog (socket.listen.backlog.size) is 50, too few for a fleet that reconnects.
+BACKLOG = 1024
+ACCEPT_PAUSE_S = 0.1
+ACCEPTS_PER_TURN = 64
+NO_DESCRIPTORS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+
+
+class Listener:
+    """One listening address, named as in `listeners`."""
+
+    __slots__ = ("_server", "name", "port", "sock")
+
+    def __init__(self, server: Server, name: str, host: str, port: int) -> None:
+        """Bind and listen; OSError (address in use, no such address) goes to the caller."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((host, port))
+            sock.listen(BACKLOG)
+        except OSError:
+            sock.close()
+            raise
+        sock.setblocking(False)
+        self._server = server
+        self.name = name
+        self.sock = sock
+        self.port: int = sock.getsockname()[1]
+
+    def start(self) -> None:
+        """Begin to accept."""
+        self._server.loop.add_reader(self.sock.fileno(), self._on_acceptable)
+
+    def _on_acceptable(self) -> None:
+        for _ in range(ACCEPTS_PER_TURN):
+            try:
+                sock, address = self.sock.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno in NO_DESCRIPTORS:
+                    self._pause(error)
+                    return
+                raise
+            self._take(sock, address[0])
+
+    def _take(self, sock: socket.socket, host: str) -> None:
+        server = self._server
+        if not server.admit(host):
+            sock.close()
+            return
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        server.remember(Connection(server, self, sock, host))
+
+    def _pause(self, error: OSError) -> None:
+        logger.warning("cannot accept connections: %s; trying again", error.strerror)
+        self._server.loop.remove_reader(self.sock.fileno())
+        self._server.loop.call_later(ACCEPT_PAUSE_S, self._resume)
+
+    def _resume(self) -> None:
+        if self.sock.fileno() >= 0:
+            self.start()
+
+    def close(self) -> None:
+        """Stop accepting."""
+        if self.sock.fileno() >= 0:
+            self._server.loop.remove_reader(self.sock.fileno())
+            self.sock.close()

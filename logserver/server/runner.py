@@ -1,0 +1,141 @@
+"""From a configuration to a served log and back to a clean stop.
+
+Start: lock and recover the directory, replay the metadata log, bind, say that we are ready. Stop,
+on SIGTERM or SIGINT: accept no more, let answers that wait leave (`drain.ms`), sync everything,
+write the clean marker, go. A second signal ends the drain at once. A fenced directory ends the
+process after a grace time, in which reads go on, with exit code 74; no supervisor should start it
+again before somebody looked at the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from random import SystemRandom
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import uvloop
+
+from logserver.broker.broker import Broker
+from logserver.server.listener import Listener
+from logserver.server.server import Server
+from logserver.storage.directory import LogDirectory
+from logserver.storage.files import RealFiles
+
+if TYPE_CHECKING:
+    from logserver.config import BrokerConfig
+
+logger = logging.getLogger(__name__)
+
+EXIT_OK = 0
+# EX_IOERR of sysexits.h: supervisors are told not to restart on it (RestartPreventExitStatus=74).
+EXIT_FENCED = 74
+DRAIN_STEP_S = 0.01
+
+
+class Ready(NamedTuple):
+    """What is served where, once it is. Ports are the real ones, also where 0 was asked for."""
+
+    listeners: tuple[tuple[str, str, int], ...]
+    http_address: tuple[str, int] | None
+    start_s: float
+
+
+class Door(Protocol):
+    """Another door on the same loop (HTTP)."""
+
+    address: tuple[str, int]
+
+    async def close(self) -> None:
+        """Stop serving."""
+
+
+OpenDoor = Callable[[Server], Awaitable[Door]]
+
+
+def run(
+    config: BrokerConfig,
+    *,
+    open_http: OpenDoor | None = None,
+    on_ready: Callable[[Ready], None],
+) -> int:
+    """Serve until a signal or a fence; the exit code.
+
+    Raises StorageError and OSError for what the operator must mend (a locked directory, a newer
+    format, a port in use), before anything was served.
+    """
+    started = time.monotonic()
+    now_ms = time.time_ns() // 1_000_000
+    directory = LogDirectory.open(RealFiles(), config, now_ms=now_ms)
+    try:
+        broker = Broker.open(config, directory, SystemRandom(), now_ms)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_serve(config, broker, open_http, on_ready, started))
+    finally:
+        directory.close()
+
+
+async def _serve(
+    config: BrokerConfig,
+    broker: Broker,
+    open_http: OpenDoor | None,
+    on_ready: Callable[[Ready], None],
+    started: float,
+) -> int:
+    loop = asyncio.get_running_loop()
+    server = Server(config, broker, loop)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    door = None
+    try:
+        for listener in config.listeners:
+            server.listeners.append(Listener(server, listener.name, listener.host, listener.port))
+        if open_http is not None:
+            door = await open_http(server)
+        server.start()
+        on_ready(_ready(config, server, door, started))
+        return await _until_stopped(server, stop)
+    finally:
+        if door is not None:
+            await door.close()
+        server.close()
+        broker.close(server.now_ms())
+
+
+def _ready(config: BrokerConfig, server: Server, door: Door | None, started: float) -> Ready:
+    return Ready(
+        tuple(
+            (listener.name, configured.host, listener.port)
+            for listener, configured in zip(server.listeners, config.listeners, strict=True)
+        ),
+        None if door is None else door.address,
+        time.monotonic() - started,
+    )
+
+
+async def _until_stopped(server: Server, stop: asyncio.Event) -> int:
+    """Wait for a signal or the fence's grace time; drain; the exit code."""
+    fenced = asyncio.Event()
+    server.on_fenced = fenced.set
+    waits = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(fenced.wait())]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    if fenced.is_set() and not stop.is_set():
+        grace_s = server.config.log_dir_failure_timeout_ms / 1000
+        logger.critical("reads go on for %g s, then the process ends with exit code 74", grace_s)
+        await asyncio.wait([waits[0]], timeout=grace_s)
+    for wait in waits:
+        wait.cancel()
+    stop.clear()
+    await _drain(server, stop)
+    return EXIT_FENCED if server.broker.commit.fenced else EXIT_OK
+
+
+async def _drain(server: Server, again: asyncio.Event) -> None:
+    server.stop_accepting()
+    deadline = time.monotonic() + server.config.drain_ms / 1000
+    while server.busy() and time.monotonic() < deadline and not again.is_set():
+        await asyncio.sleep(DRAIN_STEP_S)

@@ -1,0 +1,258 @@
+"""The server: one loop, one broker, and what follows each turn.
+
+Theory of a turn. The loop calls connections that are readable; each handles its frames and sends
+what is ready. What concerns others is collected and done once: parked fetches are woken, answers
+that were completed leave in one send per connection, and a group commit begins if something is
+unsynced and none is in flight. The commit is begun by `call_soon`, after every readable connection
+of this turn has been served, so that one sync covers them all.
+
+Helpers (`helper`): `commit` runs durable group commits and nothing else; `background` runs relaxed
+syncs, preallocation, seals, digests and the durable mark, none of which anybody waits for.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from logserver.server.buffers import ARENA_BYTES, Buffers
+from logserver.server.helper import Helper
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop, TimerHandle
+
+    from logserver.broker.broker import Broker
+    from logserver.broker.commit import CommitTask
+    from logserver.broker.partition import Partition
+    from logserver.config import BrokerConfig
+    from logserver.server.connection import Connection
+    from logserver.server.listener import Listener
+
+logger = logging.getLogger(__name__)
+
+# A helper that has finished its system call waits at most this long for the interpreter.
+SWITCH_INTERVAL_S = 0.0005
+TICK_S = 0.1
+SLOW_TICK_S = 1.0
+NEVER_MS = 2**63
+
+
+class ServerCounters:
+    """Plain integers of the connections, copied to the statistics page."""
+
+    __slots__ = ("accepted", "breaches", "closed", "refused", "sent_bytes")
+
+    def __init__(self) -> None:
+        self.accepted = 0
+        self.breaches = 0
+        self.closed = 0
+        self.refused = 0
+        self.sent_bytes = 0
+
+
+class Server:
+    """Everything that lives on the loop. Made by `runner`, which also starts and ends it."""
+
+    def __init__(self, config: BrokerConfig, broker: Broker, loop: AbstractEventLoop) -> None:
+        self.config = config
+        self.broker = broker
+        self.loop = loop
+        self.counters = ServerCounters()
+        self.frame_bytes_max = config.socket_request_max_bytes
+        self.buffers = Buffers(config.queued_max_request_bytes)
+        arena = self.buffers.acquire(ARENA_BYTES)
+        assert arena is not None
+        self.arena: memoryview = arena
+        self.connections: dict[int, Connection] = {}
+        self.listeners: list[Listener] = []
+        self.draining = False
+        self._per_host: dict[str, int] = {}
+        self._touched: list[Connection] = []
+        self._commit_scheduled = False
+        self._wait_timer: TimerHandle | None = None
+        self._wait_due_ms = NEVER_MS
+        self._slow_tick_ms = 0
+        self._retention_ms = self.now_ms()
+        self._marking = False
+        self.commit_helper = Helper(loop, "commit")
+        self.background = Helper(loop, "background")
+
+    def now_ms(self) -> int:
+        """Wall clock in milliseconds, as Kafka stamps it."""
+        return time.time_ns() // 1_000_000
+
+    def start(self) -> None:
+        """Accept connections and let time pass. Garbage collection ends here: see design."""
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        for listener in self.listeners:
+            listener.start()
+        self.loop.call_later(TICK_S, self._tick)
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+
+    # Connections.
+
+    def admit(self, host: str) -> bool:
+        """Whether one more connection from `host` is within the limits."""
+        config = self.config
+        if (
+            len(self.connections) >= config.max_connections
+            or self._per_host.get(host, 0) >= config.max_connections_per_ip
+            or self.draining
+        ):
+            self.counters.refused += 1
+            return False
+        return True
+
+    def remember(self, connection: Connection) -> None:
+        """Count an accepted connection."""
+        self.connections[connection.fd] = connection
+        self._per_host[connection.peer_host] = self._per_host.get(connection.peer_host, 0) + 1
+        self.counters.accepted += 1
+
+    def forget(self, connection: Connection, reason: str | None) -> None:
+        """A connection has closed; `reason` is None when the peer closed it."""
+        del self.connections[connection.fd]
+        left = self._per_host[connection.peer_host] - 1
+        if left:
+            self._per_host[connection.peer_host] = left
+        else:
+            del self._per_host[connection.peer_host]
+        self.counters.closed += 1
+        if reason is not None:
+            logger.info("closed the connection of %s: %s", connection.peer_host, reason)
+
+    def breach(self, connection: Connection, what: str) -> None:
+        """The peer broke the protocol: one line, counted, and its connection is gone."""
+        self.counters.breaches += 1
+        connection.close(f"breach of the protocol, {what}")
+
+    def touch(self, connection: Connection) -> None:
+        """An answer of this connection has become ready: flush it at the end of the turn."""
+        if not connection.touched:
+            connection.touched = True
+            self._touched.append(connection)
+
+    # The end of a turn.
+
+    def turn(self) -> None:
+        """Do once what the requests of this turn ask for. Cheap when there is nothing."""
+        broker = self.broker
+        if broker.woken:
+            broker.wake_waiting()
+        if self._touched:
+            self._flush_touched()
+        commit = broker.commit
+        if (commit.dirty or commit.waiting) and not (commit.in_flight or self._commit_scheduled):
+            self._commit_scheduled = True
+            self.loop.call_soon(self._begin_commit)
+        if broker.upkeep:
+            self._begin_upkeep()
+        deadlines = broker.waits.deadlines
+        if deadlines and deadlines[0][0] < self._wait_due_ms:
+            self._arm_wait_timer(deadlines[0][0])
+
+    def _flush_touched(self) -> None:
+        while self._touched:
+            touched = self._touched
+            self._touched = []
+            for connection in touched:
+                connection.touched = False
+                if not connection.closed:
+                    connection.flush()
+
+    def _begin_commit(self) -> None:
+        self._commit_scheduled = False
+        task = self.broker.commit.begin()
+        if task is not None:
+            self.commit_helper.submit(task.run, lambda error: self._finish_commit(task, error))
+
+    def _finish_commit(self, task: CommitTask, error: OSError | None) -> None:
+        self.broker.finish_commit(task, error, self.now_ms())
+        self.turn()
+
+    def _finish_relaxed(self, task: CommitTask, error: OSError | None) -> None:
+        self.broker.finish_commit(task, error, self.now_ms(), relaxed=True)
+        self.turn()
+
+    def _begin_upkeep(self) -> None:
+        for partition in self.broker.take_upkeep():
+            for run, finish in partition.log.maintenance():
+                self.background.submit(run, self._upkeep_finisher(partition, finish))
+
+    def _upkeep_finisher(self, partition: Partition, finish: Any) -> Any:
+        def finished(result: Any) -> None:
+            self.broker.finish_upkeep(partition, finish, result)
+            self.turn()
+
+        return finished
+
+    # Time.
+
+    def _arm_wait_timer(self, due_ms: int) -> None:
+        if self._wait_timer is not None:
+            self._wait_timer.cancel()
+        self._wait_due_ms = due_ms
+        delay_s = max(0, due_ms - self.now_ms()) / 1000
+        self._wait_timer = self.loop.call_later(delay_s, self._expire_waits)
+
+    def _expire_waits(self) -> None:
+        self._wait_timer = None
+        self._wait_due_ms = NEVER_MS
+        self.broker.waits.expire(self.broker, self.now_ms())
+        self.turn()
+
+    def _tick(self) -> None:
+        now_ms = self.now_ms()
+        broker = self.broker
+        relaxed = broker.commit.begin_relaxed(now_ms)
+        if relaxed is not None:
+            self.background.submit(
+                relaxed.run, lambda error: self._finish_relaxed(relaxed, error)
+            )
+        if now_ms - self._slow_tick_ms >= SLOW_TICK_S * 1000 or now_ms < self._slow_tick_ms:
+            self._slow_tick_ms = now_ms
+            self._slow_tick(now_ms)
+        self.turn()
+        if not self.draining:
+            self.loop.call_later(TICK_S, self._tick)
+
+    def _slow_tick(self, now_ms: int) -> None:
+        broker = self.broker
+        broker.check_disk()
+        for write in broker.mark_writes(now_ms):
+            self.background.submit(write.run, lambda error, w=write: broker.mark_written(w, error))
+        self._close_overdue(now_ms)
+        if now_ms - self._retention_ms >= self.config.log_retention_check_interval_ms:
+            self._retention_ms = now_ms
+            broker.retention(now_ms)
+
+    def _close_overdue(self, now_ms: int) -> None:
+        config = self.config
+        for connection in list(self.connections.values()):
+            if connection.frame_since_ms and (
+                now_ms - connection.frame_since_ms > config.frame_deadline_ms
+            ):
+                self.breach(connection, "a frame was not completed in time")
+            elif now_ms - connection.active_ms > config.connections_max_idle_ms and (
+                not connection.replies_waiting
+            ):
+                connection.close("idle for longer than connections.max.idle.ms")
+
+    # The end.
+
+    def close(self) -> None:
+        """Close every connection and helper; what was submitted is finished first."""
+        self.draining = True
+        for listener in self.listeners:
+            listener.close()
+        for connection in list(self.connections.values()):
+            connection.close(None)
+        self.commit_helper.close()
+        self.background.close()
+
+
