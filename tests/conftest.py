@@ -24,6 +24,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="all kill loops, power cuts, bytes, bits")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave benchmarks out of ordinary runs: deselected, not skipped. `make bench` runs them."""
+    if config.getoption("benchmark_skip"):
+        timed = [item for item in items if "benchmark" in getattr(item, "fixturenames", ())]
+        config.hook.pytest_deselected(items=timed)
+        items[:] = [item for item in items if item not in set(timed)]
+
+
 @pytest.fixture(scope="session")
 def full(request: pytest.FixtureRequest) -> bool:
     """Whether to run the long form of a test; the short form is part of every `make test`."""
