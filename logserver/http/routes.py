@@ -1,0 +1,75 @@
+"""The routes table: a path, the methods it takes, what it answers. What is not here is refused.
+
+`/healthz` says that the loop turns: whoever gets an answer has it. `/readyz` says whether
+requests are served: not while the server recovers, drains, or has given up a log directory; each
+reason is one line. Neither touches the disk.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple, Protocol
+
+from logserver.http.exposition import metrics_response
+from logserver.http.request import Request
+from logserver.http.response import Response, text
+from logserver.statistics import PageReader, PartitionsReader
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Health(Protocol):
+    """What the server tells about itself."""
+
+    def unready_reasons(self) -> list[str]:
+        """Why requests are not served now, a sentence each; empty = ready."""
+        ...
+
+
+class Route(NamedTuple):
+    """One row of the table; GET implies HEAD."""
+
+    methods: tuple[str, ...]
+    handler: Handler
+    title: str
+
+
+Routes = Mapping[str, Route]
+
+
+async def dispatch(routes: Routes, request: Request) -> Response:
+    """The answer of the matching row, or 404 | 405."""
+    route = routes.get(request.path)
+    if route is None:
+        return text(404, "no such page; / lists them all")
+    method = "GET" if request.method == "HEAD" else request.method
+    if method not in route.methods:
+        allowed = ("HEAD", *route.methods) if "GET" in route.methods else route.methods
+        return text(405, f"use {' or '.join(allowed)}", ("Allow", ", ".join(allowed)))
+    return await route.handler(request)
+
+
+def operations_routes(
+    health: Health, page: PageReader, partitions: PartitionsReader | None
+) -> Routes:
+    """The pages for operators: /, /healthz, /readyz, /metrics."""
+
+    async def index(_: Request) -> Response:
+        width = max(map(len, routes))
+        return text(200, "\n".join(f"{path:<{width}}  {routes[path].title}" for path in routes))
+
+    async def healthz(_: Request) -> Response:
+        return text(200, "ok")
+
+    async def readyz(_: Request) -> Response:
+        reasons = health.unready_reasons()
+        return text(503, "\n".join(reasons)) if reasons else text(200, "ready")
+
+    async def metrics(_: Request) -> Response:
+        return metrics_response(page, partitions)
+
+    routes = {
+        "/": Route(("GET",), index, "this list"),
+        "/healthz": Route(("GET",), healthz, "200 while the process answers"),
+        "/readyz": Route(("GET",), readyz, "200 while requests are served, else why not"),
+        "/metrics": Route(("GET",), metrics, "everything counted, for Prometheus"),
+    }
+    return routes

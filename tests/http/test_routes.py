@@ -1,0 +1,71 @@
+"""logserver.http.routes: what is in the table is answered, everything else refused."""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from logserver.http.request import Request
+from logserver.http.response import Response
+from logserver.http.routes import Routes, dispatch, operations_routes
+from logserver.statistics import PageReader
+
+
+class FixedHealth:
+    """A server that is ready, or has these reasons not to be."""
+
+    def __init__(self, *reasons: str) -> None:
+        self.reasons = list(reasons)
+
+    def unready_reasons(self) -> list[str]:
+        """As given."""
+        return self.reasons
+
+
+def routes_for(tmp_path: Path, *reasons: str) -> Routes:
+    """The operators' pages without a statistics page."""
+    return operations_routes(FixedHealth(*reasons), PageReader(str(tmp_path / "none")), None)
+
+
+def ask(routes: Routes, path: str, method: str = "GET") -> Response:
+    """Dispatch one request."""
+    fields: Mapping[str, str] = {}
+    request = Request(method, path, "", fields, keep_alive=True, chunked_ok=True)
+    return asyncio.run(dispatch(routes, request))
+
+
+def test_health_is_ok_as_long_as_the_loop_turns(tmp_path: Path) -> None:
+    """Even when nothing else works: a restart would not mend a fenced disk."""
+    answer = ask(routes_for(tmp_path, "fenced"), "/healthz")
+    assert (answer.status, answer.body) == (200, b"ok\n")
+
+
+def test_readiness_gives_its_reasons(tmp_path: Path) -> None:
+    """200 when ready, else 503 with a line per reason."""
+    assert ask(routes_for(tmp_path), "/readyz").body == b"ready\n"
+    answer = ask(routes_for(tmp_path, "draining", "log directory data is fenced"), "/readyz")
+    assert answer.status == 503
+    assert answer.body == b"draining\nlog directory data is fenced\n"
+
+
+def test_the_index_lists_every_page(tmp_path: Path) -> None:
+    """Whoever opens the port in a browser finds the way."""
+    routes = routes_for(tmp_path)
+    body = ask(routes, "/").body
+    assert isinstance(body, bytes)
+    assert [line.split()[0] for line in body.decode().splitlines()] == list(routes)
+
+
+@pytest.mark.parametrize("path", ["/nope", "/metrics/", "//metrics", "/METRICS", "/../healthz"])
+def test_an_unknown_path_is_404(tmp_path: Path, path: str) -> None:
+    """No normalisation, no guessing."""
+    assert ask(routes_for(tmp_path), path).status == 404
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "get"])
+def test_another_method_is_405_and_told_which_are_allowed(tmp_path: Path, method: str) -> None:
+    """RFC 9110: 405 carries Allow."""
+    answer = ask(routes_for(tmp_path), "/metrics", method)
+    assert answer.status == 405
+    assert ("Allow", "HEAD, GET") in answer.fields

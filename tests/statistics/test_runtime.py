@@ -1,0 +1,53 @@
+"""logserver.statistics.runtime: the place of the memory files is ours alone and leaves no trace."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from logserver.statistics import PageWriter, RuntimeDirectory
+
+
+def test_the_default_place_follows_from_the_data_directory(tmp_path: Path) -> None:
+    """The same for every spelling of one directory, another for another."""
+    (tmp_path / "data").mkdir()
+    plain = RuntimeDirectory.default_for(str(tmp_path / "data")).path
+    dotted = RuntimeDirectory.default_for(str(tmp_path / "data" / ".." / "data")).path
+    other = RuntimeDirectory.default_for(str(tmp_path / "other")).path
+    assert plain == dotted != other
+    assert f"logserver-{os.getuid()}-" in plain
+
+
+def test_opening_twice_is_fine_and_removing_leaves_nothing(tmp_path: Path) -> None:
+    """A restart after kill -9 finds the old directory."""
+    runtime = RuntimeDirectory(str(tmp_path / "run"))
+    runtime.open()
+    runtime.open()
+    PageWriter(runtime.page_path, generation=1, pid=1).close()
+    runtime.remove()
+    assert not os.path.exists(runtime.path)
+    runtime.remove()
+
+
+def test_the_directory_is_closed_to_others(tmp_path: Path) -> None:
+    """Counters tell who does what."""
+    runtime = RuntimeDirectory(str(tmp_path / "run"))
+    runtime.open()
+    assert os.stat(runtime.path).st_mode & 0o077 == 0
+
+
+def test_a_link_in_its_place_is_refused(tmp_path: Path) -> None:
+    """Whoever made the link would choose where we write."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "run").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(PermissionError, match="choose another --runtime-dir"):
+        RuntimeDirectory(str(tmp_path / "run")).open()
+
+
+def test_files_of_others_are_left_alone(tmp_path: Path) -> None:
+    """Only what we made is removed."""
+    runtime = RuntimeDirectory(str(tmp_path / "run"))
+    runtime.open()
+    (tmp_path / "run" / "notes").write_text("mine")
+    runtime.remove()
+    assert (tmp_path / "run" / "notes").read_text() == "mine"
