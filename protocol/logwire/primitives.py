@@ -43,19 +43,26 @@ INT32 = struct.Struct(">i")
 
 
 def read_uvarint(data: memoryview, position: int) -> tuple[int, int]:
-    """An unsigned 32-bit number, 7 bits a byte, lowest first. More than 5 bytes: ProtocolError."""
+    """An unsigned 32-bit number, 7 bits a byte, lowest first. More than 5 bytes: ProtocolError.
+
+    Numbers of one and two bytes (all below 16,384) are read without a loop: they are the rule.
+    """
     byte = data[position]
     if byte < 0x80:
         return byte, position + 1
-    value = byte & 0x7F
-    for shift in (7, 14, 21, 28):
-        position += 1
+    second = data[position + 1]
+    if second < 0x80:
+        return byte - 0x80 + (second << 7), position + 2
+    value = byte & 0x7F | (second & 0x7F) << 7
+    position += 2
+    for shift in (14, 21, 28):
         byte = data[position]
+        position += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             if value > 0xFFFF_FFFF:
                 raise ProtocolError("a varint is larger than 32 bits")
-            return value, position + 1
+            return value, position
     raise ProtocolError(f"a varint is longer than {UVARINT_BYTES_MAX} bytes")
 
 
