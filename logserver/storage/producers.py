@@ -11,7 +11,7 @@ may have been deleted by retention).
 
 Two files are written at each roll and at a clean stop, both named by the next offset:
 
-`<offset>.snapshot`, Kafka's own, version 1, read by `DumpLogSegments`. It holds the last batch only:
+`<offset>.snapshot`, Kafka's own, version 1, read by `DumpLogSegments`; it holds the last batch:
 
     0        2          6           10
     version  crc32c     count       entry ...    the checksum covers everything after itself
@@ -28,8 +28,8 @@ Two files are written at each roll and at a clean stop, both named by the next o
 
 Why the second: five batches may lie in five segments, so no bounded replay from a Kafka snapshot
 restores them. A producer that retries its fourth last batch after our crash would be told
-OUT_OF_ORDER although the batch is on disk: an acknowledged record, reported as lost. With the window
-file recovery is exact: newest valid window at or below the end, then the headers that follow it.
+OUT_OF_ORDER although the batch is on disk: an acknowledged record, reported as lost. With the
+window recovery is exact: newest valid one at or below the end, then the headers that follow it.
 """
 
 from __future__ import annotations
@@ -40,9 +40,8 @@ from collections.abc import Iterator
 from struct import Struct
 from typing import Final
 
-from logwire.checksum import crc32c
-
 from logwire import errors
+from logwire.checksum import crc32c
 
 WINDOW_COUNT: Final = 5  # Kafka's ProducerStateEntry.NUM_BATCHES_TO_RETAIN; clients rely on it
 SEQUENCE_MAX: Final = 0x7FFFFFFF  # after it comes 0 (DefaultRecordBatch.incrementSequence)
