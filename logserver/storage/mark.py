@@ -129,6 +129,18 @@ class Mark:
             mark.known = True
         return mark
 
+    def bound(self, name: str, topic_id: bytes) -> MarkEntry | None:
+        """The lower bound for one partition: nothing of it, where the mark does not name it.
+
+        None when the mark is not known: then nothing may be concluded.
+        """
+        if not self.known:
+            return None
+        entry = self.entries.get(name)
+        if entry is None or entry.topic_id != topic_id:
+            return MarkEntry(topic_id, 0, 0, 0)
+        return entry
+
     def note(self, name: str, entry: MarkEntry) -> None:
         """Remember a durable end of the partition directory `name`, to be written with the next."""
         if self.entries.get(name) != entry:

@@ -1,34 +1,9 @@
-"""What a partition directory is worth after a start: one table decides, the rest carries it out.
+"""What a partition directory is worth after a start, and making it fit for appends again.
 
-The durable mark (see `mark`) is a lower bound of what is on the device. A walk over the segments
-(see `scan`) stops where the valid batches end. What is done there:
-
-    start    stopped  found       a batch  action
-             at                   follows
-    -------  -------  ----------  -------  -----------------------------------------------------
-    any      any      unreadable  any      quarantine  the device refuses to read: nothing is
-                                                       lost yet, so nothing is cut
-    any      below    any         any      quarantine  it was durable: this is corruption
-    any      above    end         no       keep        the log ends where the file ends
-    any      above    zeros       no       trim        preallocated space
-    any      above    any         any      cut         never promised: unsynced pages reach the
-                                                       device in any order
-    unclean  unknown  end         no       keep        without a mark ...
-    unclean  unknown  zeros       no       trim        ... a log that just stops ...
-    unclean  unknown  any         no       cut         ... is taken for a torn tail ...
-    clean    unknown  end         no       keep
-    any      unknown  any         any      quarantine  ... and anything else for corruption
-
-The first row that fits counts. *Unknown*: no mark file, or no slot of it can be believed. *Clean*:
-the last stop said that everything was synced. A segment with a valid digest is on the device and
-complete (see `digest`); it is not read. Segments behind the end count as "follows" when they hold
-a batch.
-
-keep, trim   appends go on there.
-cut          what is cut is first copied to `<base>.cut` and synced, then the file is shortened and
-             synced (so that no stale batch can reappear behind newer ones), then it is told.
-quarantine   the log is readable up to there and refuses appends; no byte is changed. The file
-             `quarantine` in the directory keeps the verdict until a person removes it.
+A walk over the segments (`scan`) finds where the valid batches end, the table in `decisions` says
+what that means, and this module carries it out: `recover` is the list of steps. A segment with a
+valid digest is on the device and complete (see `digest`); it is not read. After a clean stop the
+mark names the end and nothing is read at all.
 
 Every unclean start first syncs the unsealed files and the directory (a page cache that outlived a
 failed sync shows bytes that are not on the device), drops the range above the mark from the page
@@ -44,13 +19,13 @@ from __future__ import annotations
 import mmap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from enum import Enum
-from itertools import pairwise, product
-from typing import Final, NamedTuple
+from itertools import pairwise
+from typing import NamedTuple
 
 from . import checkpoint, cutting, digest, producer_files
 from .checkpoint import LeaderEpochs
 from .cutting import LOG_SUFFIX, Cut
+from .decisions import DECISIONS, Action, Start, Where
 from .digest import COVERED_SUFFIXES, DIGEST_SUFFIX, SegmentDigest, file_name
 from .failure import Kind, StorageError
 from .files import Files
@@ -58,58 +33,6 @@ from .mark import MarkEntry
 from .producers import ProducerStates
 from .quarantine import Quarantine, read_quarantine, write_quarantine
 from .scan import Found, Header, Observe, Stop, find_batch, walk
-
-
-class Start(Enum):
-    """How the last stop of the log directory went."""
-
-    CLEAN = "clean"
-    UNCLEAN = "unclean"
-
-
-class Where(Enum):
-    """Which side of the durable mark the walk stopped on."""
-
-    BELOW = "below"
-    ABOVE = "above"
-    UNKNOWN = "unknown"
-
-
-class Action(Enum):
-    """What recovery does where the valid batches end."""
-
-    KEEP = "keep"
-    TRIM = "trim"
-    CUT = "cut"
-    QUARANTINE = "quarantine"
-
-
-ANY: Final = None
-Row = tuple[Start | None, Where | None, Found | None, bool | None, Action]
-ROWS: Final[tuple[Row, ...]] = (
-    (ANY, ANY, Found.UNREADABLE, ANY, Action.QUARANTINE),
-    (ANY, Where.BELOW, ANY, ANY, Action.QUARANTINE),
-    (ANY, Where.ABOVE, Found.END, False, Action.KEEP),
-    (ANY, Where.ABOVE, Found.ZEROS, False, Action.TRIM),
-    (ANY, Where.ABOVE, ANY, ANY, Action.CUT),
-    (Start.UNCLEAN, Where.UNKNOWN, Found.END, False, Action.KEEP),
-    (Start.UNCLEAN, Where.UNKNOWN, Found.ZEROS, False, Action.TRIM),
-    (Start.UNCLEAN, Where.UNKNOWN, ANY, False, Action.CUT),
-    (Start.CLEAN, Where.UNKNOWN, Found.END, False, Action.KEEP),
-    (ANY, Where.UNKNOWN, ANY, ANY, Action.QUARANTINE),
-)
-
-
-def decide(start: Start, where: Where, found: Found, follows: bool) -> Action:
-    """The action of the first row that fits."""
-    case = (start, where, found, follows)
-    for row in ROWS:
-        if all(want is ANY or want == have for want, have in zip(row[:4], case, strict=True)):
-            return row[4]
-    raise AssertionError(f"no row for {case}")
-
-
-DECISIONS: Final = {case: decide(*case) for case in product(Start, Where, Found, (False, True))}
 
 
 class FoundSegment(NamedTuple):
@@ -195,6 +118,11 @@ def recover(
     return run.recovery
 
 
+def segment_base_offsets(files: Files, directory: str) -> list[int]:
+    """The base offsets of a directory's segments, rising. Raises OSError."""
+    return sorted(producer_files.offsets_of(files.list_directory(directory), LOG_SUFFIX))
+
+
 class _Run:
     """One recovery of one directory; its methods are the steps of `recover`."""
 
@@ -213,7 +141,7 @@ class _Run:
         self.observer = observer
         self.recovery = Recovery(clean=start is Start.CLEAN)
         self.verdict = read_quarantine(files, directory)
-        self.bases = sorted(producer_files.offsets_of(files.list_directory(directory), LOG_SUFFIX))
+        self.bases = segment_base_offsets(files, directory)
         self.digests = {found.base_offset: found for found in self._valid_digests()}
         self.stored_epochs = checkpoint.read_epochs(files, directory)
         self.epochs = LeaderEpochs(self.stored_epochs.starts if self.stored_epochs else [])

@@ -1,0 +1,123 @@
+"""Whose log directory this is: `meta.properties`, in Kafka's style and with one line of ours.
+
+    version=1
+    cluster.id=8Zt5yQKcTlmCB1yKKHYPlQ
+    node.id=1
+    directory.id=sVJn1tDWQUKuOkrwE0LM8Q
+    logserver.format.version=1
+
+Written once, when the directory is made. A directory of another node, of a newer format, or one
+that something else filled is refused before a byte of it is touched.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Final, NamedTuple
+
+from .checkpoint import CheckpointError, format_uuid, parse_uuid
+from .failure import Kind, StorageError
+from .files import Files
+
+IDENTITY_FILE: Final = "meta.properties"
+META_VERSION: Final = 1  # Kafka's MetaPropertiesVersion.V1
+FORMAT_VERSION: Final = 1  # raised when an older server must not open what we write
+FORMAT_KEY: Final = "logserver.format.version"
+ADVICE: Final = "Choose another --data-dir."
+
+
+class Identity(NamedTuple):
+    """The cluster, the node and the directory, as Kafka names them."""
+
+    cluster_id: str
+    node_id: int
+    directory_id: bytes
+
+
+def read_identity(files: Files, path: str) -> Identity | None:
+    """The identity of a log directory, None where there is none yet.
+
+    Raises StorageError: FORMAT for a newer one, IDENTITY for one that is not ours to read.
+    """
+    try:
+        data = files.read_file(f"{path}/{IDENTITY_FILE}")
+    except FileNotFoundError:
+        return None
+    lines = data.decode("utf-8", "replace").split("\n")
+    fields = dict(line.strip().split("=", 1) for line in lines if "=" in line)
+    version = _number(fields.get(FORMAT_KEY, ""))
+    if version is None:
+        raise StorageError(
+            Kind.IDENTITY,
+            f"cannot open data dir {path}: its {IDENTITY_FILE} has no {FORMAT_KEY}, so it was not "
+            f"written by logserver. {ADVICE}",
+        )
+    if version > FORMAT_VERSION:
+        raise StorageError(
+            Kind.FORMAT,
+            f"cannot open data dir {path}: it has on-disk format {version}, this logserver reads "
+            f"up to {FORMAT_VERSION}. Upgrade logserver or choose another --data-dir.",
+        )
+    node_id = _number(fields.get("node.id", ""))
+    cluster_id = fields.get("cluster.id", "")
+    try:
+        directory_id = parse_uuid(fields.get("directory.id", ""))
+    except CheckpointError:
+        directory_id = b""
+    if node_id is None or not cluster_id or not directory_id:
+        raise StorageError(
+            Kind.IDENTITY,
+            f"cannot open data dir {path}: its {IDENTITY_FILE} is damaged. Restore that file from "
+            "a backup (cluster.id, node.id and directory.id, one a line).",
+        )
+    return Identity(cluster_id, node_id, directory_id)
+
+
+def check_node(identity: Identity, path: str, node_id: int) -> None:
+    """Raise StorageError if the directory belongs to another node."""
+    if identity.node_id != node_id:
+        raise StorageError(
+            Kind.IDENTITY,
+            f"cannot open data dir {path}: it belongs to node {identity.node_id} of cluster "
+            f"{identity.cluster_id}, but node.id is {node_id}. Set node.id={identity.node_id} or "
+            "choose another --data-dir.",
+        )
+
+
+def create_identity(files: Files, path: str, node_id: int, random: Random) -> Identity:
+    """Give a new directory its identity, durably. Raises StorageError if it is not empty."""
+    foreign = [name for name in files.list_directory(path) if not _is_harmless(name)]
+    if foreign:
+        raise StorageError(
+            Kind.IDENTITY,
+            f"cannot use {path} as data dir: it has no {IDENTITY_FILE} but holds {foreign[0]}. "
+            "Choose an empty directory.",
+        )
+    identity = Identity(format_uuid(_uuid(random)), node_id, _uuid(random))
+    lines = [
+        f"version={META_VERSION}",
+        f"cluster.id={identity.cluster_id}",
+        f"node.id={node_id}",
+        f"directory.id={format_uuid(identity.directory_id)}",
+        f"{FORMAT_KEY}={FORMAT_VERSION}",
+    ]
+    files.write_atomically(f"{path}/{IDENTITY_FILE}", ("\n".join(lines) + "\n").encode())
+    return identity
+
+
+def _uuid(random: Random) -> bytes:
+    """A random (version 4) UUID whose text does not begin with '-', as Kafka's do not."""
+    while True:
+        uuid = bytearray(random.randbytes(16))
+        uuid[6] = uuid[6] & 0x0F | 0x40
+        uuid[8] = uuid[8] & 0x3F | 0x80
+        if not format_uuid(bytes(uuid)).startswith("-"):
+            return bytes(uuid)
+
+
+def _is_harmless(name: str) -> bool:
+    return name.startswith(".") or name == "lost+found" or name.endswith(".tmp")
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() else None
