@@ -19,11 +19,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from logwire.batch import CONTROL, decode_batch, encode_batch, iterate_batches
-from logwire.messages import Message, decode_record, encode_record
-
 from logserver.broker.image import Image
 from logserver.config import TopicConfig
+from logwire.batch import (
+    CONTROL,
+    LENGTH_OVERHEAD_BYTES,
+    decode_batch,
+    encode_batch,
+    iterate_batches,
+)
+from logwire.messages import Message, decode_record, encode_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +52,9 @@ METADATA_CONFIG = TopicConfig(
 # Read back in pieces of this size at start; a larger batch is still read whole.
 REPLAY_BYTES = 1024 * 1024
 
+# Producer ids reserved by one record: Kafka's ProducerIdsBlock.PRODUCER_ID_BLOCK_SIZE.
+PRODUCER_IDS_COUNT = 1000
+
 # metadata.version that the records written here have: Kafka's number for 4.3-IV0.
 METADATA_VERSION = 30
 
@@ -61,12 +69,13 @@ class MetadataLog:
     ProtocolError when a batch cannot be decoded: the log itself has checked the CRCs.
     """
 
-    __slots__ = ("_appended", "image", "log")
+    __slots__ = ("_appended", "_end_id", "_next_id", "image", "log")
 
     def __init__(self, log: Log, image: Image) -> None:
         self.log = log
         self.image = image
         self._appended: Callable[[int], None] | None = None
+        self._next_id = self._end_id = 0
         self._replay()
 
     def on_append(self, appended: Callable[[int], None]) -> None:
@@ -83,15 +92,30 @@ class MetadataLog:
 
         Raises OSError (disk full, fenced) with log and image unchanged.
         """
-        batch = encode_batch(
-            [(None, encode_record(*record), (), now_ms) for record in records]
-        )
+        values = [encode_record(*record) for record in records]
+        batch = encode_batch([(None, value, (), now_ms) for value in values])
         base_offset = self.log.append(memoryview(batch), len(records) - 1, now_ms, now_ms)
-        for name, _, fields in records:
-            self.image.apply(name, _decoded(name, fields))
+        for value in values:
+            # What was encoded, decoded: the image is what a replay would make of it.
+            name, _, fields = decode_record(value)
+            self.image.apply(name, fields)
         if self._appended is not None:
             self._appended(now_ms)
         return base_offset
+
+    def take_producer_id(self, node_id: int, now_ms: int) -> int:
+        """A producer id that was never given; reserves the next block when none is left.
+
+        The id may be told once the log is no more `unsynced`. Raises OSError.
+        """
+        if self._next_id == self._end_id:
+            first = self.image.next_producer_id
+            fields = {"broker_id": node_id, "next_producer_id": first + PRODUCER_IDS_COUNT}
+            self.append([("ProducerIdsRecord", 0, fields)], now_ms)
+            self._next_id, self._end_id = first, first + PRODUCER_IDS_COUNT
+        producer_id = self._next_id
+        self._next_id += 1
+        return producer_id
 
     def ensure_features(self, now_ms: int) -> None:
         """Begin an empty log as Kafka begins it: with the version of what follows."""
@@ -106,11 +130,11 @@ class MetadataLog:
             piece = log.read(offset, REPLAY_BYTES, log.end_offset)
             assert piece is not None, f"no batch at offset {offset} of {METADATA_TOPIC}"
             try:
-                data = memoryview(piece.segment.file.pread(piece.size_bytes, piece.position))
+                data = memoryview(piece.read())
             finally:
                 piece.release()
             for position, header in iterate_batches(data):
-                size_bytes = header.batch_length + 12
+                size_bytes = header.batch_length + LENGTH_OVERHEAD_BYTES
                 if not header.attributes & CONTROL:
                     self._replay_batch(data[position : position + size_bytes])
                 offset = header.base_offset + header.last_offset_delta + 1
@@ -120,15 +144,3 @@ class MetadataLog:
             if record.value is not None:
                 name, _, fields = decode_record(record.value)
                 self.image.apply(name, fields)
-
-
-_DEFAULTS: dict[str, Message] = {
-    "PartitionRecord": {"leader_epoch": 0, "partition_epoch": 0},
-    "PartitionChangeRecord": {"leader": -2, "replicas": None},
-}
-
-
-def _decoded(name: str, fields: Message) -> Message:
-    """The fields as a replay would decode them, with the defaults of what was left out."""
-    defaults = _DEFAULTS.get(name)
-    return {**defaults, **fields} if defaults else fields

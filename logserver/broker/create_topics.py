@@ -1,0 +1,349 @@
+"""CreateTopics (API 19), and the steps of making and removing topics that others share.
+
+Order of a creation: the batch of records first, the directories after it. A kill between the two
+leaves a topic whose directories are made at the next start; a power cut may leave any mixture, and
+directories that no record names are set aside at the next start (`directories.reconcile`). If a
+directory cannot be made, the topic is removed again by a second batch before the answer.
+
+Order of a removal: the record first, then the directories are renamed to `<name>.<id>-delete`. A
+power cut that keeps the renaming and loses the record (both were unsynced) is mended at the next
+start by renaming back, so nothing is half deleted either.
+
+Codes and sentences as Apache Kafka 4.3.1 gives them (ReplicationControlManager, ControllerApis).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from logserver.broker.describe_configs import topic_entries
+from logserver.broker.image import TOPIC_RESOURCE, Topic
+from logserver.broker.metadata_log import METADATA_TOPIC
+from logserver.broker.topic_names import can_collide, refusal_of, unified
+from logserver.config import ConfigError, topic_config
+from logwire import errors
+from logwire.errors import Refusal
+from logwire.messages import Message
+
+if TYPE_CHECKING:
+    from logserver.broker.broker import Broker
+    from logserver.broker.context import Context
+    from logserver.broker.metadata_log import ChangeRecord
+
+logger = logging.getLogger(__name__)
+
+NO_TOPIC_ID = bytes(16)
+REPLICAS = 1
+# Kafka's bound on one request (QuorumController.MAX_RECORDS_PER_USER_OP), same code and sentence.
+REQUEST_PARTITIONS_MAX = 10_000
+TOO_MANY = "Excessively large number of partitions per request."
+
+
+class NewTopic:
+    """A topic that was validated and has an id, but no record yet."""
+
+    __slots__ = ("configs", "name", "partition_count", "topic_id")
+
+    def __init__(
+        self, name: str, topic_id: bytes, partition_count: int, configs: dict[str, str]
+    ) -> None:
+        self.name = name
+        self.topic_id = topic_id
+        self.partition_count = partition_count
+        self.configs = configs
+
+    def records(self, node_id: int) -> list[ChangeRecord]:
+        """The topic, its configuration and its partitions, in Kafka's order."""
+        topic: ChangeRecord = ("TopicRecord", 0, {"name": self.name, "topic_id": self.topic_id})
+        configs: list[ChangeRecord] = [
+            (
+                "ConfigRecord",
+                0,
+                {
+                    "resource_type": TOPIC_RESOURCE,
+                    "resource_name": self.name,
+                    "name": name,
+                    "value": value,
+                },
+            )
+            for name, value in self.configs.items()
+        ]
+        partitions = [
+            partition_record(self.topic_id, index, node_id) for index in range(self.partition_count)
+        ]
+        return [topic, *configs, *partitions]
+
+
+def partition_record(topic_id: bytes, index: int, node_id: int) -> ChangeRecord:
+    """The record of a new partition, owned by this broker."""
+    fields = {
+        "partition_id": index,
+        "topic_id": topic_id,
+        "replicas": [node_id],
+        "isr": [node_id],
+        "removing_replicas": [],
+        "adding_replicas": [],
+        "leader": node_id,
+        "leader_epoch": 0,
+        "partition_epoch": 0,
+    }
+    return ("PartitionRecord", 0, fields)
+
+
+def handle_create_topics(broker: Broker, request: Message, context: Context) -> Message:
+    """Create topics, or only validate them; one batch of records for the whole request."""
+    counts = Counter(topic["name"] for topic in request["topics"])
+    planned: dict[str, NewTopic] = {}
+    refused: dict[str, Refusal] = {}
+    for creatable in request["topics"]:
+        name = creatable["name"]
+        try:
+            _require_creatable(broker, name, counts[name], planned)
+            planned[name] = _plan(broker, creatable)
+        except Refusal as refusal:
+            refused[name] = refusal
+    if sum(topic.partition_count for topic in planned.values()) > REQUEST_PARTITIONS_MAX:
+        refused.update((name, Refusal(errors.POLICY_VIOLATION, TOO_MANY)) for name in planned)
+        planned = {}
+    if not request["validate_only"]:
+        refused.update(create(broker, planned, context))
+    results = []
+    for name in counts:
+        if name in refused:
+            results.append(_refused_result(name, refused[name]))
+        else:
+            results.append(_created_result(broker, planned[name]))
+    return {"topics": results}
+
+
+def _require_creatable(broker: Broker, name: str, count: int, planned: dict[str, NewTopic]) -> None:
+    if count > 1:
+        raise Refusal(errors.INVALID_REQUEST, "Duplicate topic name.")
+    if name == METADATA_TOPIC:
+        sentence = f"Creation of internal topic {METADATA_TOPIC} is prohibited."
+        raise Refusal(errors.INVALID_REQUEST, sentence)
+    illegal = refusal_of(name)
+    if illegal is not None:
+        raise Refusal(errors.INVALID_TOPIC_EXCEPTION, illegal)
+    if name in broker.image.topics_by_name:
+        raise Refusal(errors.TOPIC_ALREADY_EXISTS, f"Topic '{name}' already exists.")
+    if can_collide(name):
+        wanted = unified(name)
+        for other in (*broker.image.topics_by_name, *planned):
+            if unified(other) == wanted:
+                sentence = f"Topic '{name}' collides with existing topic: {other}"
+                raise Refusal(errors.INVALID_TOPIC_EXCEPTION, sentence)
+
+
+def _plan(broker: Broker, creatable: Message) -> NewTopic:
+    """Check one topic of a request; raises Refusal."""
+    configs = _configs(broker, creatable)
+    if creatable["assignments"]:
+        count = _assigned_count(broker, creatable)
+    else:
+        count = _partition_count(broker, creatable)
+    require_room(broker, count)
+    return NewTopic(creatable["name"], new_topic_id(broker), count, configs)
+
+
+def _configs(broker: Broker, creatable: Message) -> dict[str, str]:
+    nulls = [config["name"] for config in creatable["configs"] if config["value"] is None]
+    if nulls:
+        sentence = f"Null value not supported for topic configs: {','.join(nulls)}"
+        raise Refusal(errors.INVALID_CONFIG, sentence)
+    configs = {config["name"]: config["value"] for config in creatable["configs"]}
+    try:
+        topic_config(broker.config, configs)
+    except ConfigError as error:
+        raise Refusal(errors.INVALID_CONFIG, str(error)) from None
+    return configs
+
+
+def _partition_count(broker: Broker, creatable: Message) -> int:
+    factor, count = creatable["replication_factor"], creatable["num_partitions"]
+    if factor < -1 or factor == 0:
+        sentence = "Replication factor must be larger than 0, or -1 to use the default value."
+        raise Refusal(errors.INVALID_REPLICATION_FACTOR, sentence)
+    if count < -1 or count == 0:
+        sentence = "Number of partitions was set to an invalid non-positive value."
+        raise Refusal(errors.INVALID_PARTITIONS, sentence)
+    if factor > REPLICAS:
+        sentence = (
+            f"Unable to replicate the partition {factor} time(s): The target replication factor "
+            f"of {factor} cannot be reached because only 1 broker(s) are registered."
+        )
+        raise Refusal(errors.INVALID_REPLICATION_FACTOR, sentence)
+    if count > REQUEST_PARTITIONS_MAX:
+        raise Refusal(errors.POLICY_VIOLATION, TOO_MANY)
+    return broker.config.num_partitions if count == -1 else int(count)
+
+
+def _assigned_count(broker: Broker, creatable: Message) -> int:
+    """The number of partitions of a manual assignment, which can only name this broker."""
+    if creatable["replication_factor"] != -1:
+        sentence = (
+            "A manual partition assignment was specified, but replication factor was not set to -1."
+        )
+        raise Refusal(errors.INVALID_REQUEST, sentence)
+    if creatable["num_partitions"] != -1:
+        sentence = (
+            "A manual partition assignment was specified, but numPartitions was not set to -1."
+        )
+        raise Refusal(errors.INVALID_REQUEST, sentence)
+    indexes: set[int] = set()
+    for assignment in creatable["assignments"]:
+        index = assignment["partition_index"]
+        if index in indexes:
+            sentence = f"Found multiple manual partition assignments for partition {index}"
+            raise Refusal(errors.INVALID_REPLICA_ASSIGNMENT, sentence)
+        require_own_replica(broker, assignment["broker_ids"])
+        indexes.add(index)
+    if indexes != set(range(len(indexes))):
+        sentence = "partitions should be a consecutive 0-based integer sequence"
+        raise Refusal(errors.INVALID_REPLICA_ASSIGNMENT, sentence)
+    return len(indexes)
+
+
+def require_own_replica(broker: Broker, broker_ids: list[int]) -> None:
+    """Refuse replicas of a manual assignment that are not exactly this broker."""
+    start = "The manual partition assignment includes"
+    if not broker_ids:
+        sentence = f"{start} an empty replica list."
+        raise Refusal(errors.INVALID_REPLICA_ASSIGNMENT, sentence)
+    for broker_id in sorted(broker_ids):
+        if broker_id != broker.config.node_id:
+            sentence = f"{start} broker {broker_id}, but no such broker is registered."
+            raise Refusal(errors.INVALID_REPLICA_ASSIGNMENT, sentence)
+    if len(broker_ids) > REPLICAS:
+        sentence = f"{start} the broker {broker_ids[0]} more than once."
+        raise Refusal(errors.INVALID_REPLICA_ASSIGNMENT, sentence)
+
+
+def require_room(broker: Broker, additional: int) -> None:
+    """Refuse partitions beyond `logserver.partitions.max`."""
+    limit = broker.config.partitions_max
+    if broker.image.partition_count() + additional > limit:
+        sentence = f"{additional} more partition(s) would exceed logserver.partitions.max ({limit})"
+        raise Refusal(errors.POLICY_VIOLATION, sentence)
+
+
+def new_topic_id(broker: Broker) -> bytes:
+    """16 random bytes (UUID version 4) that no topic has."""
+    while True:
+        raw = bytearray(broker.random.randbytes(16))
+        raw[6] = raw[6] & 0x0F | 0x40
+        raw[8] = raw[8] & 0x3F | 0x80
+        topic_id = bytes(raw)
+        # As Kafka: an id whose text begins with a dash confuses command lines (0xf8 >> 2 is '-').
+        if topic_id not in broker.image.topics and raw[0] >> 2 != 62:
+            return topic_id
+
+
+def create(broker: Broker, planned: dict[str, NewTopic], context: Context) -> dict[str, Refusal]:
+    """Write the records of the planned topics and make their partitions; what failed, by name."""
+    if not planned:
+        return {}
+    node_id = broker.config.node_id
+    records = [record for topic in planned.values() for record in topic.records(node_id)]
+    try:
+        broker.metadata_log.append(records, context.now_ms)
+    except OSError as error:
+        refusal = storage_refusal("write the metadata log", error)
+        return dict.fromkeys(planned, refusal)
+    context.after_sync = True
+    refused = {}
+    for topic in planned.values():
+        try:
+            make_partitions(broker, broker.image.topics[topic.topic_id], 0, context)
+        except OSError as error:
+            refused[topic.name] = storage_refusal(f"make the partitions of {topic.name}", error)
+            remove(broker, [broker.image.topics[topic.topic_id]], context)
+    return refused
+
+
+def make_partitions(broker: Broker, topic: Topic, first: int, context: Context) -> None:
+    """Make the directories of a topic's partitions from index `first` on. Raises OSError."""
+    for index in range(first, len(topic.partitions)):
+        broker.create_partition(topic, index, context.now_ms)
+
+
+def remove(broker: Broker, topics: list[Topic], context: Context) -> None:
+    """Remove topics in one batch, then set their directories aside. Raises OSError."""
+    records: list[ChangeRecord] = [
+        ("RemoveTopicRecord", 0, {"topic_id": topic.topic_id}) for topic in topics
+    ]
+    if not records:
+        return
+    broker.metadata_log.append(records, context.now_ms)
+    context.after_sync = True
+    for topic in topics:
+        for index in topic.partitions:
+            if (topic.topic_id, index) in broker.partitions:
+                _drop(broker, topic, index, context.now_ms)
+
+
+def _drop(broker: Broker, topic: Topic, index: int, now_ms: int) -> None:
+    try:
+        broker.drop_partition(topic.topic_id, index, now_ms)
+    except OSError as error:
+        # The record stands: the next start sets the directory aside.
+        logger.error("cannot set aside the directory of %s-%d: %s", topic.name, index, error)
+
+
+def storage_refusal(what: str, error: OSError) -> Refusal:
+    """The refusal that a failed write of the control plane becomes; logged, as it is our disk."""
+    logger.error("cannot %s: %s", what, error)
+    return Refusal(errors.KAFKA_STORAGE_ERROR, f"cannot {what}: {error.strerror or error}")
+
+
+def _refused_result(name: str, refusal: Refusal) -> Message:
+    return {
+        "name": name,
+        "topic_id": NO_TOPIC_ID,
+        "error_code": refusal.code,
+        "error_message": refusal.message,
+        "num_partitions": -1,
+        "replication_factor": -1,
+        "configs": [],
+    }
+
+
+def _created_result(broker: Broker, topic: NewTopic) -> Message:
+    entries = topic_entries(broker.config, broker.image, topic.configs)
+    return {
+        "name": topic.name,
+        "topic_id": topic.topic_id,
+        "error_code": errors.NONE,
+        "error_message": None,
+        "topic_config_error_code": errors.NONE,
+        "num_partitions": topic.partition_count,
+        "replication_factor": REPLICAS,
+        # Never null: the Java admin client dereferences it.
+        "configs": [
+            {
+                "name": entry.key.name,
+                "value": entry.value,
+                "read_only": False,
+                "config_source": entry.source,
+                "is_sensitive": False,
+            }
+            for entry in entries
+        ],
+    }
+
+
+def create_default(broker: Broker, name: str, context: Context) -> Topic:
+    """Create a topic as the broker's defaults have it (auto.create.topics.enable).
+
+    Raises Refusal, with INVALID_TOPIC_EXCEPTION for a name that cannot be created.
+    """
+    _require_creatable(broker, name, 1, {})
+    count = broker.config.num_partitions
+    require_room(broker, count)
+    topic = NewTopic(name, new_topic_id(broker), count, {})
+    refused = create(broker, {name: topic}, context)
+    if name in refused:
+        raise refused[name]
+    return broker.image.topics[topic.topic_id]

@@ -1,0 +1,183 @@
+"""DescribeConfigs (API 32): every key with its value, where that came from, and what it means.
+
+A value has synonyms: the same setting at weaker levels, in the order in which they are asked.
+
+    topic override (1) > dynamic broker (2) > dynamic cluster default (3) > static (4) > default (5)
+
+For a topic key the levels below the first belong to its broker keys (`retention.ms` asks
+`log.retention.ms`, then `.minutes`, then `.hours`). Tools show the chain, and the first entry is
+the effective value's source. Source: kafka.server.ConfigHelper, KIP-226, KIP-569.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from logserver.broker.image import BROKER_RESOURCE, TOPIC_RESOURCE, Image
+from logserver.broker.topic_names import refusal_of
+from logserver.config import BROKER_KEYS, TOPIC_KEYS, BrokerConfig, Key, format_value
+from logserver.config.key import TYPE_CODES
+from logserver.config.topic import default_of
+from logwire import errors
+from logwire.errors import Refusal
+from logwire.messages import Message
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from logserver.broker.broker import Broker
+    from logserver.broker.context import Context
+
+TOPIC_SOURCE = 1
+DYNAMIC_BROKER_SOURCE = 2
+DYNAMIC_DEFAULT_SOURCE = 3
+STATIC_SOURCE = 4
+DEFAULT_SOURCE = 5
+
+Synonym = tuple[str, str | None, int]
+"""name, value as text, source"""
+
+
+class Entry(NamedTuple):
+    """One key of a resource as it is shown: value as text, source, and the chain behind it."""
+
+    key: Key
+    value: str | None
+    source: int
+    synonyms: list[Synonym]
+
+
+class Levels(NamedTuple):
+    """What is set for broker keys, strongest first: text by key and the source it stands for."""
+
+    dynamic: Mapping[str, str]
+    dynamic_default: Mapping[str, str]
+    given: Mapping[str, str]
+
+    def of(self, name: str) -> list[Synonym]:
+        """The chain of one broker key, its default last if it has one."""
+        chain: list[Synonym] = []
+        key = BROKER_KEYS[name]
+        for entries, source in (
+            (self.dynamic, DYNAMIC_BROKER_SOURCE),
+            (self.dynamic_default, DYNAMIC_DEFAULT_SOURCE),
+            (self.given, STATIC_SOURCE),
+        ):
+            if name in entries:
+                chain.append((name, format_value(key.parse(entries[name])), source))
+        if key.default is not None:
+            chain.append((name, format_value(key.default), DEFAULT_SOURCE))
+        return chain
+
+
+def levels(config: BrokerConfig, image: Image) -> Levels:
+    """The three levels at which broker keys can be set."""
+    return Levels(
+        image.configs.get((BROKER_RESOURCE, str(config.node_id)), {}),
+        image.configs.get((BROKER_RESOURCE, ""), {}),
+        config.given,
+    )
+
+
+def topic_entries(config: BrokerConfig, image: Image, overrides: Mapping[str, str]) -> list[Entry]:
+    """Every topic key with its effective value under these overrides, sorted by name."""
+    below = levels(config, image)
+    entries = []
+    for name, key in TOPIC_KEYS.items():
+        chain = [synonym for broker_name, _ in key.synonyms for synonym in below.of(broker_name)]
+        if not key.synonyms:
+            chain = [(name, format_value(key.default), DEFAULT_SOURCE)]
+        value = format_value(default_of(key, config))
+        source = chain[0][2]
+        if name in overrides:
+            value, source = format_value(key.parse(overrides[name])), TOPIC_SOURCE
+            chain.insert(0, (name, value, TOPIC_SOURCE))
+        entries.append(Entry(key, value, source, chain))
+    return entries
+
+
+def broker_entries(config: BrokerConfig, image: Image) -> list[Entry]:
+    """Every broker key with its effective value, sorted by name."""
+    chains = levels(config, image)
+    entries = []
+    for name, key in BROKER_KEYS.items():
+        chain = chains.of(name)
+        source = chain[0][2] if chain else DEFAULT_SOURCE
+        entries.append(Entry(key, format_value(config.values[name]), source, chain))
+    return entries
+
+
+def default_entries(image: Image) -> list[Entry]:
+    """What IncrementalAlterConfigs set for all brokers of the cluster (resource name "")."""
+    entries = []
+    for name, text in sorted(image.configs.get((BROKER_RESOURCE, ""), {}).items()):
+        chain: list[Synonym] = [(name, text, DYNAMIC_DEFAULT_SOURCE)]
+        entries.append(Entry(BROKER_KEYS[name], text, DYNAMIC_DEFAULT_SOURCE, chain))
+    return entries
+
+
+def handle_describe_configs(broker: Broker, request: Message, _context: Context) -> Message:
+    """Answer each resource with its keys, or with the error that refuses it."""
+    results = []
+    for resource in request["resources"]:
+        code, message, shown = errors.NONE, "", []
+        try:
+            entries = _entries(broker, resource["resource_type"], resource["resource_name"])
+            shown = _selected(entries, resource["configuration_keys"])
+        except Refusal as refusal:
+            code, message = refusal.code, refusal.message
+        results.append(
+            {
+                "error_code": code,
+                "error_message": message,
+                "resource_type": resource["resource_type"],
+                "resource_name": resource["resource_name"],
+                "configs": [_shown(entry, request) for entry in shown],
+            }
+        )
+    return {"results": results}
+
+
+def _entries(broker: Broker, resource_type: int, name: str) -> list[Entry]:
+    if resource_type == TOPIC_RESOURCE:
+        sentence = refusal_of(name)
+        if sentence is not None:
+            raise Refusal(errors.INVALID_TOPIC_EXCEPTION, sentence)
+        if name not in broker.image.topics_by_name:
+            raise Refusal(errors.UNKNOWN_TOPIC_OR_PARTITION)
+        return topic_entries(broker.config, broker.image, broker.image.topic_configs(name))
+    if resource_type == BROKER_RESOURCE:
+        if name == "":
+            return default_entries(broker.image)
+        _require_this_broker(name, broker.config.node_id)
+        return broker_entries(broker.config, broker.image)
+    raise Refusal(errors.INVALID_REQUEST, f"Unsupported resource type: {resource_type}")
+
+
+def _require_this_broker(name: str, node_id: int) -> None:
+    if not name.lstrip("-").isdecimal():
+        raise Refusal(errors.INVALID_REQUEST, f"Broker id must be an integer, but it is: {name}")
+    if int(name) != node_id:
+        sentence = f"Unexpected broker id, expected {node_id} or empty string, but received {name}"
+        raise Refusal(errors.INVALID_REQUEST, sentence)
+
+
+def _selected(entries: list[Entry], names: Iterable[str] | None) -> list[Entry]:
+    wanted = set(names or ())
+    return [entry for entry in entries if entry.key.name in wanted] if wanted else entries
+
+
+def _shown(entry: Entry, request: Message) -> Message:
+    synonyms = entry.synonyms if request.get("include_synonyms") else []
+    return {
+        "name": entry.key.name,
+        "value": entry.value,
+        "read_only": not entry.key.dynamic,
+        "config_source": entry.source,
+        "is_sensitive": False,
+        "synonyms": [
+            {"name": name, "value": value, "source": source} for name, value, source in synonyms
+        ],
+        "config_type": TYPE_CODES[entry.key.type],
+        "documentation": entry.key.doc if request.get("include_documentation") else None,
+    }

@@ -1,0 +1,111 @@
+"""The control plane's table: which function answers which API, and how a refusal is shaped.
+
+A handler takes the decoded request and gives the decoded response; codec, headers and the wait for
+the disk are dispatch's. A refusal of one item (a topic, a partition, a resource) is part of the
+handler's response. A refusal of the whole request is raised as `Refusal`; some responses have a
+place for it at the top, the others repeat it for every item of the request, as Kafka's
+`getErrorResponse` does. That is `refuse`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from logserver.broker.alter_configs import handle_alter_configs, handle_incremental_alter_configs
+from logserver.broker.api_versions import handle_api_versions
+from logserver.broker.create_topics import NO_TOPIC_ID, handle_create_topics
+from logserver.broker.describe_configs import handle_describe_configs
+from logserver.broker.describe_logs import handle_describe_log_dirs, handle_describe_producers
+from logserver.broker.find_coordinator import handle_find_coordinator
+from logserver.broker.log_offsets import (
+    handle_delete_records,
+    handle_list_offsets,
+    handle_offset_for_leader_epoch,
+)
+from logserver.broker.metadata import (
+    handle_describe_cluster,
+    handle_describe_topic_partitions,
+    handle_metadata,
+)
+from logserver.broker.producer_ids import handle_init_producer_id
+from logserver.broker.topics import handle_create_partitions, handle_delete_topics
+from logwire.errors import Refusal
+from logwire.messages import Message
+
+if TYPE_CHECKING:
+    from logserver.broker.broker import Broker
+    from logserver.broker.context import Context
+
+Handler = Callable[["Broker", Message, "Context"], Message]
+
+HANDLERS: dict[int, Handler] = {
+    2: handle_list_offsets,
+    3: handle_metadata,
+    10: handle_find_coordinator,
+    18: handle_api_versions,
+    19: handle_create_topics,
+    20: handle_delete_topics,
+    21: handle_delete_records,
+    22: handle_init_producer_id,
+    23: handle_offset_for_leader_epoch,
+    32: handle_describe_configs,
+    33: handle_alter_configs,
+    35: handle_describe_log_dirs,
+    37: handle_create_partitions,
+    44: handle_incremental_alter_configs,
+    60: handle_describe_cluster,
+    61: handle_describe_producers,
+    75: handle_describe_topic_partitions,
+}
+
+
+def refuse(api_key: int, request: Message, refusal: Refusal) -> Message:
+    """The response that refuses a whole request with this code and sentence."""
+    shape = _SHAPES.get(api_key)
+    top = {"error_code": refusal.code, "error_message": refusal.message}
+    return {**top, **shape(request, top)} if shape is not None else top
+
+
+def _metadata(request: Message, top: Message) -> Message:
+    topics = [
+        {**top, "name": topic["name"], "topic_id": topic.get("topic_id", NO_TOPIC_ID)}
+        for topic in request["topics"] or ()
+    ]
+    return {"topics": [{**topic, "partitions": []} for topic in topics], "brokers": []}
+
+
+def _delete_topics(request: Message, top: Message) -> Message:
+    named = [{**top, "name": name} for name in request.get("topic_names") or ()]
+    given = [
+        {**top, "name": topic["name"], "topic_id": topic["topic_id"]}
+        for topic in request.get("topics") or ()
+    ]
+    return {"responses": [*named, *given]}
+
+
+def _api_versions(_request: Message, _top: Message) -> Message:
+    return {"api_keys": []}
+
+
+def _describe_topic_partitions(request: Message, top: Message) -> Message:
+    topics = [{**top, "name": topic["name"], "partitions": []} for topic in request["topics"]]
+    return {"topics": topics, "next_cursor": None}
+
+
+def _describe_cluster(_request: Message, _top: Message) -> Message:
+    return {"cluster_id": "", "brokers": []}
+
+
+def _init_producer_id(_request: Message, _top: Message) -> Message:
+    return {"producer_id": -1, "producer_epoch": -1}
+
+
+_SHAPES: dict[int, Callable[[Message, Message], dict[str, Any]]] = {
+    3: _metadata,
+    18: _api_versions,
+    20: _delete_topics,
+    22: _init_producer_id,
+    60: _describe_cluster,
+    75: _describe_topic_partitions,
+}
