@@ -26,7 +26,7 @@ from typing import NamedTuple
 from logwire.batch import HEADER, HEADER_BYTES, LENGTH_OVERHEAD_BYTES, MAGIC
 
 from .files import Buffer, File, Files
-from .index import OffsetIndex, TimeIndex
+from .index import TIME_ENTRY_BYTES, OffsetIndex, TimeIndex
 
 LOG_SUFFIX = ".log"
 INDEX_SUFFIX = ".index"
@@ -104,14 +104,15 @@ class Segment:
 
     `end_offset` is the offset after its last record and is kept up to date only once the segment
     has rolled. `named`: its directory entry is known to be durable. `sealed`: trimmed, indexed and
-    digested on disk. `hot_from_position`: from there on this process wrote it.
+    digested on disk. `busy`: a helper thread works on its files. `hot_from_position`: from there on
+    this process wrote it.
     """
 
     __slots__ = (
         "_files",
         "allocated_bytes",
-        "allocating",
         "base_offset",
+        "busy",
         "created_ms",
         "directory",
         "doomed",
@@ -140,7 +141,7 @@ class Segment:
         self.file = file
         self.size_bytes = 0
         self.allocated_bytes = 0
-        self.allocating = False
+        self.busy = False
         self.lazy_offset_index: OffsetIndex | None = OffsetIndex()
         self.lazy_time_index: TimeIndex | None = TimeIndex()
         self.index_after_position = 0
@@ -230,12 +231,21 @@ class Segment:
                 self.max_timestamp_ms, self.max_timestamp_offset - self.base_offset
             )
 
-    def load(self, size_bytes: int, end_offset: int, *, sealed: bool, interval_bytes: int) -> None:
+    def load(
+        self,
+        size_bytes: int,
+        end_offset: int,
+        max_timestamp_ms: int,
+        *,
+        sealed: bool,
+        interval_bytes: int,
+    ) -> None:
         """Believe the files as they are: sealed with a digest, or left by a clean stop.
 
         A sealed segment's indexes stay on disk and are mapped when needed; another one's are read,
-        to be continued.
+        to be continued. Raises OSError.
         """
+        self.max_timestamp_ms = max_timestamp_ms
         self.size_bytes = self.allocated_bytes = self.hot_from_position = size_bytes
         self.end_offset = end_offset
         self.sealed = sealed
@@ -247,10 +257,7 @@ class Segment:
             count = self.lazy_offset_index.count
             last_position = self.lazy_offset_index.position(count - 1) if count else 0
             self.index_after_position = last_position + interval_bytes
-        times = self.time_index
-        if times.count:
-            self.max_timestamp_ms, relative_offset = times.entry(times.count - 1)
-            self.max_timestamp_offset = self.base_offset + relative_offset
+            self._take_youngest(self.lazy_time_index)
 
     def rebuild_indexes(self, interval_bytes: int) -> None:
         """Make both indexes anew, in memory, from the headers of all batches.
@@ -280,6 +287,25 @@ class Segment:
             first = next(self.walk(0, self.size_bytes), None)
             self.first_timestamp_ms = first.max_timestamp_ms if first else NO_TIMESTAMP_MS
         return self.first_timestamp_ms
+
+    def youngest(self) -> tuple[int, int]:
+        """Return (largest timestamp, last offset of the first batch that has it), or (-1, -1).
+
+        The last entry of a sealed segment's time index is just that. Raises OSError.
+        """
+        if self.max_timestamp_offset < 0 and self.sealed:
+            file = self._files.open(self.path(TIME_INDEX_SUFFIX), write=False)
+            try:
+                last = file.pread(TIME_ENTRY_BYTES, max(0, file.size() - TIME_ENTRY_BYTES))
+            finally:
+                file.close()
+            self._take_youngest(TimeIndex(memoryview(last)))
+        return self.max_timestamp_ms, self.max_timestamp_offset
+
+    def _take_youngest(self, times: TimeIndex) -> None:
+        if times.count:
+            self.max_timestamp_ms, relative_offset = times.entry(times.count - 1)
+            self.max_timestamp_offset = self.base_offset + relative_offset
 
     # Indexes
 

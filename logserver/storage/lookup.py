@@ -1,0 +1,94 @@
+"""From an offset to a place: which segment, which byte.
+
+Most readers go on where they stopped, so the places where reads ended are remembered (`hints`) and
+a sequential read costs one dictionary look-up. Whoever starts in the middle pays a binary search
+over the segments and one in the segment's index.
+
+Indexes of sealed segments are mapped when somebody looks something up in them; a mapping costs a
+descriptor each, so only the last few stay mapped.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+from .segment import CorruptSegmentError, Segment
+
+HINTS_COUNT_MAX = 64  # a partition rarely has more readers
+MAPPED_COUNT_MAX = 8  # two indexes each
+
+
+class Lookup:
+    """The segments of one log by offset. `hints`: offset -> (segment, position) of a batch."""
+
+    __slots__ = ("bases", "hints", "interval_bytes", "mapped", "rebuilds_count", "segments")
+
+    def __init__(self, segments: list[Segment], interval_bytes: int) -> None:
+        self.segments = segments
+        self.bases = [segment.base_offset for segment in segments]
+        self.hints: dict[int, tuple[Segment, int]] = {}
+        self.mapped: list[Segment] = []
+        self.interval_bytes = interval_bytes
+        self.rebuilds_count = 0
+
+    def add(self, segment: Segment) -> None:
+        """Take a new last segment."""
+        self.segments.append(segment)
+        self.bases.append(segment.base_offset)
+
+    def drop(self, count: int) -> list[Segment]:
+        """Forget the oldest segments and return them."""
+        dropped = self.segments[:count]
+        del self.segments[:count], self.bases[:count]
+        self.hints.clear()
+        self.mapped = [segment for segment in self.mapped if segment not in dropped]
+        return dropped
+
+    def segment_of(self, offset: int) -> Segment:
+        """Return the segment whose range of offsets holds `offset`."""
+        return self.segments[bisect_right(self.bases, offset) - 1]
+
+    def since(self, segment: Segment) -> list[Segment]:
+        """Return `segment` and those after it."""
+        return self.segments[bisect_right(self.bases, segment.base_offset) - 1 :]
+
+    def locate(self, offset: int) -> tuple[Segment, int]:
+        """Return (segment, position) of the batch that holds `offset`.
+
+        Raises OSError, CorruptSegmentError.
+        """
+        segment = self.segment_of(offset)
+        self.keep_mapped(segment)
+        try:
+            return segment, segment.locate(offset)
+        except CorruptSegmentError:
+            self._rebuild(segment)
+            return segment, segment.locate(offset)
+
+    def fit(self, segment: Segment, position: int, max_bytes: int) -> tuple[int, int]:
+        """Return `Segment.fit`, from a rebuilt index if the present one leads astray."""
+        self.keep_mapped(segment)
+        try:
+            return segment.fit(position, max_bytes)
+        except CorruptSegmentError:
+            self._rebuild(segment)
+            return segment.fit(position, max_bytes)
+
+    def remember(self, offset: int, segment: Segment, position: int) -> None:
+        """Note that the batch at `position` begins with `offset`, or will."""
+        hints = self.hints
+        hints[offset] = (segment, position)
+        if len(hints) > HINTS_COUNT_MAX:
+            del hints[next(iter(hints))]
+
+    def _rebuild(self, segment: Segment) -> None:
+        # Believe the batches, not the index; a second failure is the batches' own.
+        self.rebuilds_count += 1
+        segment.rebuild_indexes(self.interval_bytes)
+
+    def keep_mapped(self, segment: Segment) -> None:
+        """Count a sealed segment among those whose indexes are mapped, and unmap the oldest."""
+        if segment.sealed and segment.lazy_offset_index is None:
+            self.mapped.append(segment)
+            if len(self.mapped) > MAPPED_COUNT_MAX:
+                self.mapped.pop(0).forget_indexes()

@@ -1,0 +1,221 @@
+"""What a log has done for it off the loop, so that appends and fetches never wait for it.
+
+A chore is a pair: `run()` belongs to a helper thread, may block, and touches files and what nobody
+else changes meanwhile; `finish(result)` belongs to the thread that owns the log and gets what `run`
+returned, or the OSError that it raised. Chores hold the segments that they work on.
+
+Allocate. Space for the active segment, in steps: 4 MB, then 16 (100 MB at once for a thousand
+    partitions would be 100 GB), once 64 KB have shown that the partition is in use. Appends go on
+    beyond the allocated part at any time; a file system that cannot allocate is not asked again.
+Seal. A rolled segment whose bytes are durable is trimmed to its true end, synced, its indexes and
+    the producers' state at its end are written and synced, and last its digest, which says that all
+    of that is on the device. Never before the bytes are durable: a second thread that syncs a file
+    could be told the write-back error that the group commit must hear, as it is told only once.
+Remove. The files of segments that left the log, when nobody reads them any more. The new log start
+    is made durable first (see `retention`).
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from . import digest, producers, retention
+from .files import is_disk_full
+from .segment import Segment, segment_path, write_file
+
+if TYPE_CHECKING:
+    from .log import Log
+
+FIRST_STEP_BYTES = 4 << 20
+STEP_BYTES = 16 << 20
+AHEAD_BYTES = 1 << 20  # ask for the next step when less than this is left: 1 ms of writing, or more
+IN_USE_BYTES = 64 << 10
+NEVER = 2**63 - 1
+
+Chore = tuple[Callable[[], object], Callable[[object], None]]
+
+
+def chores(log: Log) -> list[Chore]:
+    """Return what is due now."""
+    if log.deleted_ms is not None:
+        return []  # `removal` takes everything
+    result = [] if log.fenced else [*_allocation(log), *_seal(log)]
+    return result + _removals(log)
+
+
+def next_allocation_position(segment: Segment) -> int:
+    """Return the tail position after which an append asks for more space."""
+    if segment.allocated_bytes <= segment.hot_from_position:
+        return max(segment.size_bytes, IN_USE_BYTES)
+    return segment.allocated_bytes - AHEAD_BYTES
+
+
+def _allocation(log: Log) -> list[Chore]:
+    segment = log.active
+    start = max(segment.allocated_bytes, segment.size_bytes)
+    wanted = segment.size_bytes > next_allocation_position(segment)
+    step = FIRST_STEP_BYTES if segment.allocated_bytes == 0 else STEP_BYTES
+    end = min(start + step, log.config.segment_bytes)
+    if not wanted or segment.busy or end <= start:
+        return []
+    segment.busy = True
+    segment.acquire()
+
+    def run() -> None:
+        segment.file.allocate(start, end - start)
+
+    def finish(result: object) -> None:
+        segment.busy = False
+        segment.release()
+        if segment is not log.active:
+            log.wants_maintenance = True  # a seal may have waited
+        elif not isinstance(result, OSError):
+            segment.allocated_bytes = end
+            log.allocate_after_position = end - AHEAD_BYTES
+        elif is_disk_full(result):
+            log.allocate_after_position = segment.size_bytes + STEP_BYTES
+
+    return [(run, finish)]
+
+
+def _seal(log: Log) -> list[Chore]:
+    segment = next(iter(log.unsealed), None)
+    if segment is None or segment.busy or segment.end_offset > log.durable_offset:
+        return []
+    next_files = log.unsealed[segment]
+    segment.busy = True
+    segment.acquire()
+
+    def run() -> None:
+        seal_files(log, segment, next_files)
+
+    def finish(result: object) -> None:
+        segment.busy = False
+        segment.release()
+        if not isinstance(result, OSError):
+            note_sealed(log, segment)
+        elif log.deleted_ms is None and not segment.doomed and not is_disk_full(result):
+            log.fence(f"a segment could not be sealed: {result}")
+
+    return [(run, finish)]
+
+
+def seal_files(log: Log, segment: Segment, next_files: dict[str, bytes]) -> None:
+    """Trim, sync, index and digest a rolled segment. Raises OSError."""
+    if segment.file.size() != segment.size_bytes:
+        segment.file.truncate(segment.size_bytes)
+    segment.file.datasync()
+    segment.write_indexes(sync=True)
+    for path, data in next_files.items():
+        write_file(log.files, path, data, sync=True)
+    log.files.sync_directory(segment.directory)
+    digest.seal_segment(
+        log.files,
+        segment.directory,
+        segment.base_offset,
+        segment.end_offset,
+        segment.max_timestamp_ms,
+    )
+
+
+def note_sealed(log: Log, segment: Segment) -> None:
+    """Let go of what the files of a sealed segment hold now."""
+    if log.unsealed.pop(segment, None) is not None:
+        segment.sealed = True
+        segment.named = True
+        segment.allocated_bytes = segment.size_bytes
+        segment.forget_indexes()
+        log.wants_maintenance = log.wants_maintenance or bool(log.unsealed)
+
+
+def _removals(log: Log) -> list[Chore]:
+    segments = [s for s in log.doomed if not s.holds and not s.busy]
+    if not segments:
+        return []
+    for segment in segments:
+        log.doomed.remove(segment)
+    log_start_offset = log.log_start_offset
+
+    def run() -> None:
+        retention.write_log_start(log.files, log.directory, log_start_offset)
+        for segment in segments:
+            retention.unlink_segment(log.files, segment.directory, segment.base_offset)
+        log.files.sync_directory(log.directory)
+
+    def finish(_: object) -> None:
+        # What an error left on disk is below the log start: the next start removes it.
+        for segment in segments:
+            segment.close()
+
+    return [(run, finish)]
+
+
+def producer_files(log: Log, offset: int) -> dict[str, bytes]:
+    """Return the files that say what the producers had written up to `offset`, the log end."""
+    return {
+        segment_path(log.directory, offset, ".snapshot"): producers.encode_snapshot(log.producers),
+        segment_path(log.directory, offset, ".window"): producers.encode_window(log.producers),
+    }
+
+
+def finish_files(log: Log) -> None:
+    """Sync, seal, trim and index everything, for a clean stop. Raises OSError.
+
+    Names, indexes and producer files are durable only after a sync of the file system.
+    """
+    task = log.begin_sync()
+    if task is not None:
+        try:
+            task.run()
+        except OSError as error:
+            log.synced(task, error)
+            raise
+        log.synced(task)
+    for segment, next_files in list(log.unsealed.items()):
+        seal_files(log, segment, next_files)
+        note_sealed(log, segment)
+    active = log.active
+    active.finish_indexes()
+    if active.file.size() != active.size_bytes:
+        active.file.truncate(active.size_bytes)
+    active.write_indexes(sync=False)
+    for path, data in producer_files(log, log.end_offset).items():
+        write_file(log.files, path, data, sync=False)
+
+
+def rename_deleted(log: Log, directory: str) -> None:
+    """Give the directory of a deleted log its new name; durable on return. Raises OSError."""
+    log.files.rename(log.directory, directory)
+    log.directory = directory
+    for segment in log.segments + log.doomed:
+        segment.directory = directory
+    log.files.sync_directory(posixpath.dirname(directory))
+
+
+def removal(log: Log, now_ms: int) -> Chore | None:
+    """Return the chore that removes the directory of a deleted log, when it is time."""
+    segments = log.segments + log.doomed
+    if (
+        log.deleted_ms is None
+        or log.gone
+        or now_ms - log.deleted_ms < log.config.file_delete_delay_ms
+        or any(segment.holds or segment.busy for segment in segments)
+    ):
+        return None
+    files, directory = log.files, log.directory
+
+    def run() -> None:
+        for name in files.list_directory(directory):
+            files.unlink(f"{directory}/{name}")
+        files.remove_directory(directory)
+        files.sync_directory(posixpath.dirname(directory))
+
+    def finish(result: object) -> None:
+        if not isinstance(result, OSError):
+            log.gone = True
+            for segment in segments:
+                segment.close()
+
+    return run, finish

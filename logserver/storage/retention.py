@@ -1,0 +1,157 @@
+"""Where a log begins: DeleteRecords, `retention.ms`, `retention.bytes`.
+
+The start of the log moves first, in memory and in the file `log-start-offset` (two lines, the
+second is the CRC-32C of the first), and only then are files unlinked. Unlinks reach the device in
+any order; without the file, a power cut could leave segment 0 and 2 and a hole that looks like
+corruption. `remove_below` finishes at the next start what was interrupted.
+
+The guard. Time retention believes the wall clock with people's data. A clock that jumps forward by
+years must not delete everything: when two looks at it are further apart than `JUMP_MS`, time
+retention rests until the clock has gone on steadily for as long. A log that nobody looked at for
+that long (a paused machine) loses nothing by it but an hour. Backward jumps delete nothing and end
+the rest. Retention by size goes on all the time.
+
+The rules themselves are Kafka's: a segment goes when its youngest record is older than
+`retention.ms`, or when the log without it still has `retention.bytes`; oldest first, never a byte
+that is not durable, and an active segment that is due is rolled first.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from logwire.checksum import crc32c
+
+from .files import Files
+from .segment import SUFFIXES, Segment, segment_path
+
+if TYPE_CHECKING:
+    from .log import Log
+
+LOG_START_FILE = "log-start-offset"
+JUMP_MS = 3_600_000  # twelve of Kafka's retention checks (log.retention.check.interval.ms)
+
+
+class ClockGuard:
+    """Says whether the wall clock may be believed for deleting."""
+
+    __slots__ = ("_held_until_ms", "_seen_ms")
+
+    def __init__(self) -> None:
+        self._seen_ms: int | None = None
+        self._held_until_ms = 0
+
+    def trusts(self, now_ms: int) -> bool:
+        """Look at the clock; False while a forward jump has not settled."""
+        seen_ms, self._seen_ms = self._seen_ms, now_ms
+        if seen_ms is not None and now_ms - seen_ms > JUMP_MS:
+            self._held_until_ms = now_ms + JUMP_MS
+        elif now_ms < self._held_until_ms - JUMP_MS:
+            self._held_until_ms = 0  # it jumped back: the jump was the error
+        return now_ms >= self._held_until_ms
+
+
+def apply(log: Log, now_ms: int) -> list[Segment]:
+    """Drop what retention is done with; the files go by maintenance. Raises OSError (a roll)."""
+    if log.fenced:
+        return []
+    log.wants_maintenance = log.wants_maintenance or bool(log.unsealed)  # a seal that failed
+    config = log.config
+    trusted = log.clock_guard.trusts(now_ms)
+    if not config.deletes:
+        return []
+    count = _due_by_size(log, config.retention_bytes)
+    if config.retention_ms >= 0:
+        due = _due_by_time(log, now_ms - config.retention_ms)
+        if due > count and not trusted:
+            log.retention_held_count += 1
+        elif due > count:
+            count = due
+    if count == len(log.segments):
+        log.roll(now_ms)
+    if not count:
+        return []
+    log.log_start_offset = max(log.log_start_offset, log.segments[count].base_offset)
+    return log.drop_segments(count)
+
+
+def trim(log: Log, offset: int) -> None:
+    """Move the log start; durable on return. Raises OSError."""
+    if offset <= log.log_start_offset:
+        return
+    if offset > log.durable_offset:  # the start must never be beyond what a power cut leaves
+        task = log.begin_sync()
+        assert task is not None
+        task.run()
+        log.synced(task)
+    write_log_start(log.files, log.directory, offset)
+    log.log_start_offset = offset
+    count = 0
+    while count + 1 < len(log.segments) and log.segments[count + 1].base_offset <= offset:
+        count += 1
+    if count:
+        log.drop_segments(count)
+
+
+def _due_by_time(log: Log, before_ms: int) -> int:
+    """How many of the oldest segments hold nothing as young as `before_ms`."""
+    count = 0
+    for segment in log.segments:
+        if not _is_over(log, segment) or segment.max_timestamp_ms >= before_ms:
+            break
+        count += 1
+    return count
+
+
+def _due_by_size(log: Log, retention_bytes: int) -> int:
+    """How many of the oldest segments the log can lose and still have `retention_bytes`."""
+    count = 0
+    if retention_bytes >= 0:
+        excess = log.size_bytes - retention_bytes
+        for segment in log.segments:
+            excess -= segment.size_bytes
+            if excess < 0 or not _is_over(log, segment):
+                break
+            count += 1
+    return count
+
+
+def _is_over(log: Log, segment: Segment) -> bool:
+    """Tell whether a segment holds records, all of them durable."""
+    end_offset = log.end_offset if segment is log.active else segment.end_offset
+    return segment.size_bytes > 0 and end_offset <= log.durable_offset
+
+
+def write_log_start(files: Files, directory: str, offset: int) -> None:
+    """Make the log start durable. Raises OSError."""
+    line = f"{offset}\n"
+    data = f"{line}{crc32c(line.encode()):08x}\n".encode()
+    files.write_atomically(f"{directory}/{LOG_START_FILE}", data)
+
+
+def read_log_start(files: Files, directory: str) -> int | None:
+    """Return the log start of a directory, None where none was written or it is not readable."""
+    try:
+        data = files.read_file(f"{directory}/{LOG_START_FILE}")
+    except FileNotFoundError:
+        return None
+    line, _, _ = data.partition(b"\n")
+    if not line.isdigit() or data != b"%d\n%08x\n" % (int(line), crc32c(line + b"\n")):
+        return None
+    return int(line)
+
+
+def remove_below(files: Files, directory: str, bases: list[int], log_start_offset: int) -> None:
+    """Unlink the segments that end at or before the log start; for a start after a crash."""
+    for base, end in pairwise(bases):
+        if end <= log_start_offset:
+            unlink_segment(files, directory, base)
+
+
+def unlink_segment(files: Files, directory: str, base_offset: int) -> None:
+    """Unlink every file of a segment that is there. Raises OSError."""
+    for suffix in SUFFIXES:
+        path = segment_path(directory, base_offset, suffix)
+        if files.exists(path):
+            files.unlink(path)

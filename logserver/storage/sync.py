@@ -1,0 +1,49 @@
+"""What a log asks of the device: one task, made where the log is used, run in a helper thread.
+
+Durable is what a sync has covered. A task lists the files that hold bytes younger than the durable
+offset (two after a roll) and the directory, if the name of one of them is not durable yet. `run`
+does nothing but wait for the device, touches nothing else of the log and releases the GIL; the
+simulator runs the same task synchronously.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .segment import Segment
+
+if TYPE_CHECKING:
+    from .log import Log
+
+
+class SyncTask:
+    """The syncs after which everything before `through_offset` is durable.
+
+    It holds its segments, so that no descriptor is closed under a sync. Hand it to `Log.synced`
+    when it has run, with its error if it failed.
+    """
+
+    __slots__ = ("directory", "log", "segments", "through_offset", "through_position")
+
+    def __init__(self, log: Log, segments: list[Segment]) -> None:
+        self.log = log
+        self.segments = segments
+        self.through_offset = log.end_offset
+        self.through_position = segments[-1].size_bytes
+        self.directory: str | None = None
+        for segment in segments:
+            segment.acquire()
+            if not segment.named:
+                self.directory = log.directory
+
+    def run(self) -> None:
+        """Sync the files, then their names. Raises OSError: then the log must be fenced."""
+        for segment in self.segments:
+            segment.file.datasync()
+        if self.directory is None:
+            return
+        try:
+            self.log.files.sync_directory(self.directory)
+        except FileNotFoundError:
+            if self.log.deleted_ms is None:  # else it was renamed meanwhile: nobody needs the name
+                raise

@@ -1,0 +1,73 @@
+"""From a time to an offset, exactly: ListOffsets by timestamp, and the youngest record.
+
+The time index of a segment says up to which offset every record is older than what is looked for;
+from there headers are walked to the first batch whose largest timestamp is old enough, and the
+records of that one batch tell which record it is. A batch with LogAppendTime has one time for all.
+
+Source: Kafka's LogSegment.findOffsetByTimestamp, RecordBatch.offsetOfMaxTimestamp. Like Kafka, this
+believes the largest timestamp in a header, and goes on to the next batch if no record has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from logwire.batch import LOG_APPEND_TIME, decode_batch
+
+from .segment import NO_TIMESTAMP_MS, BatchAt, Segment
+
+if TYPE_CHECKING:
+    from .log import Log
+
+NO_RECORD = (NO_TIMESTAMP_MS, -1)
+
+
+def offset_for_timestamp(log: Log, timestamp_ms: int) -> tuple[int, int] | None:
+    """Return (timestamp, offset) of the first record that is as young, or None."""
+    for segment in list(log.segments):
+        if segment.size_bytes == 0 or segment.max_timestamp_ms < timestamp_ms:
+            continue
+        for batch in _batches_since(log, segment, timestamp_ms):
+            if batch.max_timestamp_ms < timestamp_ms or batch.last_offset < log.log_start_offset:
+                continue
+            for record_ms, offset in _records(segment, batch):
+                if record_ms >= timestamp_ms and offset >= log.log_start_offset:
+                    return record_ms, offset
+    return None
+
+
+def max_timestamp(log: Log) -> tuple[int, int]:
+    """Return (largest timestamp, first offset that has it), (-1, -1) without any."""
+    segments = [segment for segment in log.segments if segment.size_bytes]
+    if not segments:
+        return NO_RECORD
+    youngest = max(segments, key=lambda segment: segment.max_timestamp_ms)
+    wanted_ms, batch_offset = youngest.youngest()
+    if wanted_ms <= NO_TIMESTAMP_MS:
+        return NO_RECORD
+    position = log.lookup.locate(batch_offset)[1]
+    for batch in youngest.walk(position, youngest.size_bytes):
+        if batch.max_timestamp_ms == wanted_ms:
+            for record_ms, offset in _records(youngest, batch):
+                if record_ms == wanted_ms and offset >= log.log_start_offset:
+                    return record_ms, offset
+    return NO_RECORD
+
+
+def _batches_since(log: Log, segment: Segment, timestamp_ms: int) -> Iterator[BatchAt]:
+    """Walk from the last place before which everything is older."""
+    log.lookup.keep_mapped(segment)
+    older = segment.time_index.offset_before(timestamp_ms)
+    position = 0 if older is None else log.lookup.locate(segment.base_offset + older)[1]
+    return segment.walk(position, segment.size_bytes)
+
+
+def _records(segment: Segment, batch: BatchAt) -> Iterator[tuple[int, int]]:
+    """Iterate over (timestamp, offset) of a batch's records."""
+    if batch.attributes & LOG_APPEND_TIME:
+        for offset in range(batch.first_offset, batch.last_offset + 1):
+            yield batch.max_timestamp_ms, offset
+        return
+    for record in decode_batch(segment.read_batch(batch)):
+        yield record.timestamp_ms, record.offset
