@@ -200,8 +200,13 @@ def dotted(node: ast.expr) -> str:
     return ""
 
 
+def parameters(name: str) -> set[str]:
+    """Names of every function's parameters in a file: `random` may well be a random.Random."""
+    return {word.arg for word in ast.walk(tree(name)) if isinstance(word, ast.arg)}
+
+
 def breaks(node: ast.Call, ban: Ban) -> bool:
-    """Whether a call is the banned one. `asyncio.sleep(0)` gives way to others: that is no sleep."""
+    """Whether a call is the banned one. `asyncio.sleep(0)` only gives way to others."""
     call = dotted(node.func)
     if call == "asyncio.sleep" and [ast.unparse(word) for word in node.args] == ["0"]:
         return False
