@@ -83,7 +83,7 @@ Headers = Sequence[tuple[str, bytes | None]]
 RecordFields = tuple[bytes | None, bytes | None, Headers, int]
 Buffer = bytes | bytearray | memoryview
 
-_OFFSET_AND_LENGTH: Final = Struct(">qi")
+_PRODUCER: Final = Struct(">qhi")
 _CRC: Final = Struct(">I")
 _INT32: Final = Struct(">i")
 _INT64: Final = Struct(">q")
@@ -305,6 +305,15 @@ def stamp_append_time(batch: bytearray | memoryview, append_time_ms: int) -> Non
     """Turn a verified batch into a LogAppendTime one: attributes, max timestamp and checksum."""
     batch[ATTRIBUTES_POSITION + 1] |= LOG_APPEND_TIME
     _INT64.pack_into(batch, MAX_TIMESTAMP_POSITION, append_time_ms)
+    _write_crc(batch)
+
+
+def stamp_producer(
+    batch: bytearray | memoryview, producer_id: int, producer_epoch: int, base_sequence: int
+) -> None:
+    """Give an encoded batch another producer id and sequence, with a new checksum: a producer that
+    starts over under a new id sends the same records."""
+    _PRODUCER.pack_into(batch, PRODUCER_ID_POSITION, producer_id, producer_epoch, base_sequence)
     _write_crc(batch)
 
 

@@ -23,6 +23,7 @@ from logwire.batch import (
     iterate_batches,
     stamp,
     stamp_append_time,
+    stamp_producer,
     verify_batch,
 )
 from logwire.checksum import crc32c
@@ -187,6 +188,13 @@ def test_append_time_is_stamped_with_a_new_checksum() -> None:
     stamp_append_time(memoryview(data), NOW_MS + 5000)
     assert verify_batch(data) is None
     assert {r.timestamp_ms for r in decode_batch(data)} == {NOW_MS + 5000}
+
+
+def test_a_producer_starts_over_with_the_same_records() -> None:
+    """Producer id, epoch and sequence change, the records and a right checksum stay."""
+    data = encode_batch(plain(4), producer_id=1, producer_epoch=0, base_sequence=50)
+    stamp_producer(data, 2, 1, 0)
+    assert data == encode_batch(plain(4), producer_id=2, producer_epoch=1, base_sequence=0)
 
 
 def test_batches_are_found_one_behind_the_other() -> None:

@@ -1,0 +1,20 @@
+"""Our own producer and consumer, for programs, the command line and the measurements.
+
+    from logserver.client import Producer, Consumer
+
+    with Producer("127.0.0.1:9092") as producer:
+        producer.send("telemetry", b"pressure=431", key=b"pump-17")
+
+    for record in Consumer("127.0.0.1:9092", "telemetry", start="beginning", stop_at_end=True):
+        print(record.offset, record.value)
+
+Speaks the Kafka protocol to any server of it (Logserver, Apache Kafka). Synchronous and typed; each
+producer and consumer has one background thread. Must never know how a server keeps its records: it
+imports `logwire` and nothing else of the house.
+"""
+
+from logserver.client.admin import Admin
+from logserver.client.connection import Connection
+from logserver.client.failure import ClientError, OffsetOutOfRange
+
+__all__ = ["Admin", "ClientError", "Connection", "OffsetOutOfRange"]

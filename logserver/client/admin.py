@@ -1,0 +1,419 @@
+"""Topics, configuration and offsets: what an operator asks a server.
+
+    from logserver.client import Admin
+
+    with Admin("127.0.0.1:9092") as admin:
+        admin.create_topic("telemetry", partitions=4, configs={"retention.ms": "86400000"})
+        print(admin.describe_topic("telemetry").partitions)
+        print(admin.offsets("telemetry", "end"))
+
+Every call is one request and its answer; a refusal raises `ClientError` with the server's sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, Literal, NamedTuple, Self, TypeVar
+
+from logserver.client import connection as wire
+from logserver.client.cluster import Cluster, attempts, closing_on_error
+from logserver.client.connection import Address, Connection
+from logserver.client.failure import ClientError, is_retriable, refusal
+from logwire.errors import LEADER_NOT_AVAILABLE, UNKNOWN_TOPIC_OR_PARTITION
+from logwire.messages import Message
+
+TOPIC_RESOURCE: Final = 2
+BROKER_RESOURCE: Final = 4
+_SET, _DELETE = 0, 1  # IncrementalAlterConfigs operations
+
+# ListOffsets' special timestamps (KIP-734, KIP-405)
+SPECIAL_TIMESTAMPS: Final = {"end": -1, "beginning": -2, "newest": -3}
+CONFIG_SOURCES: Final = {
+    1: "topic",
+    2: "dynamic broker",
+    3: "dynamic default broker",
+    4: "static broker",
+    5: "default",
+    6: "dynamic broker logger",
+}
+
+Result = TypeVar("Result")
+
+
+class Partition(NamedTuple):
+    partition: int
+    leader_id: int
+    leader_epoch: int
+    replica_nodes: list[int]
+    isr_nodes: list[int]
+    offline_replicas: list[int]
+
+
+class Topic(NamedTuple):
+    """`topic_id` is 16 bytes."""
+
+    name: str
+    topic_id: bytes
+    is_internal: bool
+    partitions: list[Partition]
+
+
+class ConfigEntry(NamedTuple):
+    """One configuration key; `source` is one of `CONFIG_SOURCES`' words."""
+
+    name: str
+    value: str | None
+    source: str
+    is_read_only: bool
+    is_sensitive: bool
+    documentation: str | None
+
+
+class ClusterDescription(NamedTuple):
+    cluster_id: str
+    controller_id: int
+    brokers: dict[int, Address]
+
+
+class FoundOffset(NamedTuple):
+    """An offset and the timestamp of the record there; offset -1 when there is none."""
+
+    offset: int
+    timestamp_ms: int
+
+
+class PartitionSize(NamedTuple):
+    broker_id: int
+    log_directory: str
+    topic: str
+    partition: int
+    size_bytes: int
+
+
+class Admin:
+    """Administration of the servers behind `bootstrap` (`host:port,...`), one thread at a time.
+
+    Connects at once: raises `ClientError` "connect" when no server can be reached.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        *,
+        client_id: str = "logserver-admin",
+        request_timeout_ms: int = wire.REQUEST_TIMEOUT_MS,
+    ) -> None:
+        def connect(address: Address) -> Connection:
+            return Connection(address, client_id=client_id, request_timeout_ms=request_timeout_ms)
+
+        self.request_timeout_ms = request_timeout_ms
+        self.cluster = Cluster(bootstrap, connect)
+        with closing_on_error(self.cluster):
+            self.cluster.control()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.cluster.close()
+
+    def request(self, api_key: int, message: Message) -> Message:
+        """Any request, answered by any broker, as dicts; see `logwire.messages`."""
+        return self.cluster.request(api_key, message)
+
+    # topics
+
+    def create_topic(
+        self,
+        name: str,
+        *,
+        partitions: int = -1,
+        replication_factor: int = -1,
+        configs: Mapping[str, str] | None = None,
+        validate_only: bool = False,
+    ) -> int:
+        """Create a topic, -1 taking the server's defaults; returns its number of partitions."""
+        topic = {
+            "name": name,
+            "num_partitions": partitions,
+            "replication_factor": replication_factor,
+            "assignments": [],
+            "configs": [{"name": key, "value": value} for key, value in (configs or {}).items()],
+        }
+        answer = self.cluster.request(
+            wire.CREATE_TOPICS,
+            {
+                "topics": [topic],
+                "timeout_ms": self.request_timeout_ms,
+                "validate_only": validate_only,
+            },
+            timeout_ms=self.request_timeout_ms,
+        )
+        row = _one(answer["topics"])
+        _check(f"create topic {name}", row)
+        count: int = row.get("num_partitions", partitions)
+        return count
+
+    def delete_topic(self, name: str) -> None:
+        """Delete a topic and its records."""
+        answer = self.cluster.request(
+            wire.DELETE_TOPICS,
+            {
+                "topics": [{"name": name, "topic_id": bytes(16)}],
+                "topic_names": [name],
+                "timeout_ms": self.request_timeout_ms,
+            },
+            timeout_ms=self.request_timeout_ms,
+        )
+        self.cluster.topics.pop(name, None)
+        _check(f"delete topic {name}", _one(answer["responses"]))
+
+    def add_partitions(self, name: str, total_count: int, *, validate_only: bool = False) -> None:
+        """Grow a topic to `total_count` partitions."""
+        answer = self.cluster.request(
+            wire.CREATE_PARTITIONS,
+            {
+                "topics": [{"name": name, "count": total_count, "assignments": None}],
+                "timeout_ms": self.request_timeout_ms,
+                "validate_only": validate_only,
+            },
+            timeout_ms=self.request_timeout_ms,
+        )
+        self.cluster.topics.pop(name, None)
+        _check(f"grow topic {name} to {total_count} partitions", _one(answer["results"]))
+
+    def list_topics(self, *, internal: bool = False) -> list[Topic]:
+        """All topics by name; internal ones only when asked for."""
+        topics = [_topic(row) for row in self._metadata(None)]
+        return sorted(topic for topic in topics if internal or not topic.is_internal)
+
+    def describe_topic(self, name: str) -> Topic:
+        """One topic; `ClientError` "refused" when there is none of that name."""
+        row = _one(self._metadata([name]))
+        _check(f"describe topic {name}", row)
+        return _topic(row)
+
+    def _metadata(self, names: list[str] | None) -> list[Message]:
+        wanted = (
+            None if names is None else [{"name": name, "topic_id": bytes(16)} for name in names]
+        )
+        message = {"topics": wanted, "allow_auto_topic_creation": False}
+        rows: list[Message] = self.cluster.request(wire.METADATA, message)["topics"]
+        return rows
+
+    # configuration
+
+    def describe_configs(
+        self, name: str, *, resource: Literal["topic", "broker"] = "topic"
+    ) -> list[ConfigEntry]:
+        """All configuration keys of a topic, or of a broker by its id."""
+        answer = self.cluster.request(
+            wire.DESCRIBE_CONFIGS,
+            {
+                "resources": [
+                    {
+                        "resource_type": _resource_type(resource),
+                        "resource_name": name,
+                        "configuration_keys": None,
+                    }
+                ],
+                "include_documentation": True,
+            },
+        )
+        row = _one(answer["results"])
+        _check(f"describe the configuration of {resource} {name}", row)
+        return [
+            ConfigEntry(
+                entry["name"],
+                entry["value"],
+                CONFIG_SOURCES.get(entry["config_source"], "unknown"),
+                entry["read_only"],
+                entry["is_sensitive"],
+                entry.get("documentation"),
+            )
+            for entry in row["configs"]
+        ]
+
+    def alter_configs(
+        self,
+        name: str,
+        changes: Mapping[str, str | None],
+        *,
+        resource: Literal["topic", "broker"] = "topic",
+        validate_only: bool = False,
+    ) -> None:
+        """Set configuration keys; None takes a key back to its default. All or nothing."""
+        configs = [
+            {
+                "name": key,
+                "config_operation": _DELETE if value is None else _SET,
+                "value": value,
+            }
+            for key, value in changes.items()
+        ]
+        target = {
+            "resource_type": _resource_type(resource),
+            "resource_name": name,
+            "configs": configs,
+        }
+        answer = self.cluster.request(
+            wire.INCREMENTAL_ALTER_CONFIGS, {"resources": [target], "validate_only": validate_only}
+        )
+        _check(f"alter the configuration of {resource} {name}", _one(answer["responses"]))
+
+    # offsets
+
+    def offsets(
+        self,
+        topic: str,
+        at: Literal["beginning", "end", "newest"] | int,
+        *,
+        partitions: Sequence[int] | None = None,
+    ) -> dict[int, FoundOffset]:
+        """Per partition: the log start, the end, the newest timestamp, or the first record at or
+        after a timestamp in ms (offset -1 when all are older)."""
+        timestamp_ms = SPECIAL_TIMESTAMPS[at] if isinstance(at, str) else at
+        wanted = self.partitions(topic) if partitions is None else partitions
+        return self.list_offsets(topic, dict.fromkeys(wanted, timestamp_ms))
+
+    def partitions(self, topic: str) -> list[int]:
+        """Indexes of a topic's partitions."""
+        return sorted(self.cluster.topic(topic, timeout_ms=self.request_timeout_ms).leaders)
+
+    def list_offsets(self, topic: str, timestamps_ms: Mapping[int, int]) -> dict[int, FoundOffset]:
+        """ListOffsets of several partitions at once, each with its own (special) timestamp."""
+        found: dict[int, FoundOffset] = {}
+        for by_leader in self._leader_attempts(topic, timestamps_ms, found):
+            for leader, indexes in by_leader.items():
+                rows = [{"partition_index": i, "timestamp": timestamps_ms[i]} for i in indexes]
+                answer = self.cluster.data(leader).request(
+                    wire.LIST_OFFSETS,
+                    {
+                        "replica_id": -1,
+                        "topics": [{"name": topic, "partitions": rows}],
+                        "timeout_ms": self.request_timeout_ms,
+                    },
+                )
+                for row in _one(answer["topics"])["partitions"]:
+                    index = row["partition_index"]
+                    if not self._retry(f"list offsets of {topic}-{index}", topic, row):
+                        found[index] = FoundOffset(row["offset"], row["timestamp"])
+        return dict(sorted(found.items()))
+
+    def delete_records(self, topic: str, before: Mapping[int, int]) -> dict[int, int]:
+        """Move log starts to offsets (-1: the end); the new log start per partition."""
+        done: dict[int, int] = {}
+        for by_leader in self._leader_attempts(topic, before, done):
+            for leader, indexes in by_leader.items():
+                rows = [{"partition_index": i, "offset": before[i]} for i in indexes]
+                answer = self.cluster.data(leader).request(
+                    wire.DELETE_RECORDS,
+                    {
+                        "topics": [{"name": topic, "partitions": rows}],
+                        "timeout_ms": self.request_timeout_ms,
+                    },
+                    timeout_ms=self.request_timeout_ms,
+                )
+                for row in _one(answer["topics"])["partitions"]:
+                    index = row["partition_index"]
+                    if not self._retry(f"delete records of {topic}-{index}", topic, row):
+                        done[index] = row["low_watermark"]
+        return dict(sorted(done.items()))
+
+    def _leader_attempts(
+        self, topic: str, wanted: Mapping[int, int], done: Mapping[int, Result]
+    ) -> Iterator[dict[int, list[int]]]:
+        """Missing partitions by leader, again after a pause until all are done or time is up."""
+        for _ in attempts(self.request_timeout_ms):
+            metadata = self.cluster.topic(topic, timeout_ms=self.request_timeout_ms)
+            by_leader: dict[int, list[int]] = {}
+            for index in wanted:
+                if index not in metadata.leaders:
+                    raise refusal(f"use partition {topic}-{index}", UNKNOWN_TOPIC_OR_PARTITION)
+                if index not in done:
+                    by_leader.setdefault(metadata.leaders[index], []).append(index)
+            if not by_leader:
+                return
+            yield by_leader
+            if len(done) == len(wanted):
+                return
+        missing = sorted(set(wanted) - set(done))
+        raise ClientError("timeout", f"no leader answered for partitions {missing} of {topic}")
+
+    def _retry(self, what: str, topic: str, row: Message) -> bool:
+        """Whether a partition's answer says to ask its new leader."""
+        code = row["error_code"]
+        if not code:
+            return False
+        if not is_retriable(code) and code != LEADER_NOT_AVAILABLE:
+            raise refusal(what, code)
+        self.cluster.topics.pop(topic, None)
+        return True
+
+    # the cluster
+
+    def describe_cluster(self) -> ClusterDescription:
+        """Cluster id, controller and the addresses of all brokers."""
+        self.cluster.refresh([])
+        cluster = self.cluster
+        return ClusterDescription(cluster.cluster_id, cluster.controller_id, dict(cluster.brokers))
+
+    def log_sizes(self) -> list[PartitionSize]:
+        """What each partition takes in each log directory of each broker."""
+        self.cluster.refresh([])
+        sizes = []
+        for broker_id in self.cluster.brokers:
+            answer = self.cluster.data(broker_id).request(wire.DESCRIBE_LOG_DIRS, {"topics": None})
+            for directory in answer["results"]:
+                _check(f"describe log directory {directory['log_dir']}", directory)
+                sizes += [
+                    PartitionSize(
+                        broker_id,
+                        directory["log_dir"],
+                        topic["name"],
+                        part["partition_index"],
+                        part["partition_size"],
+                    )
+                    for topic in directory["topics"]
+                    for part in topic["partitions"]
+                ]
+        return sizes
+
+
+def _one(rows: list[Message]) -> Message:
+    if len(rows) != 1:
+        raise ClientError("protocol", f"the server answered {len(rows)} rows where one was asked")
+    return rows[0]
+
+
+def _check(what: str, row: Message) -> None:
+    if row["error_code"]:
+        raise refusal(what, row["error_code"], row.get("error_message"))
+
+
+def _resource_type(resource: str) -> int:
+    return TOPIC_RESOURCE if resource == "topic" else BROKER_RESOURCE
+
+
+def _topic(row: Message) -> Topic:
+    partitions = [
+        Partition(
+            part["partition_index"],
+            part["leader_id"],
+            part.get("leader_epoch", -1),
+            part["replica_nodes"],
+            part["isr_nodes"],
+            part.get("offline_replicas", []),
+        )
+        for part in row["partitions"]
+    ]
+    return Topic(
+        row["name"],
+        row.get("topic_id", bytes(16)),
+        row.get("is_internal", False),
+        sorted(partitions),
+    )
