@@ -1,0 +1,120 @@
+"""Pairs of runs, interleaved A B, B A, A B ..., so that drift of the machine hits both sides.
+
+Each scenario begins with one discarded run a side (JIT, allocators, files). While one side runs the
+other stands still. Void pairs are run again, up to twice the wanted number.
+"""
+
+import gc
+import sys
+import time
+from typing import NamedTuple
+
+from perf.figures import Figures, void_reasons
+from perf.histogram import Histogram
+from perf.machine import busy_percent
+from perf.scenarios import Bench, Measured, Plan, Scenario
+from perf.servers import Server
+
+QUIET_WAIT_S = 5.0
+START_BUSY_PERCENT_GOOD = 15.0
+
+
+class Side(NamedTuple):
+    """One server, or one commit, in the comparison."""
+
+    name: str
+    server: Server
+
+
+class Pair(NamedTuple):
+    """One run of every side, and why it must not count (empty: it does)."""
+
+    figures: dict[str, Figures]
+    void: list[str]
+
+
+class Result(NamedTuple):
+    """A scenario's pairs and the merged latencies of the valid ones by side and kind."""
+
+    scenario: str
+    title: str
+    pairs: list[Pair]
+    histograms: dict[tuple[str, str], Histogram]
+
+    def valid(self) -> list[Pair]:
+        """The pairs that count; all of them when none is valid (the report says so)."""
+        return [pair for pair in self.pairs if not pair.void] or self.pairs
+
+    def series(self, side: str, key: str) -> list[float]:
+        """One figure of one side over the valid pairs; runs without that figure left out."""
+        rows = [pair.figures[side] for pair in self.valid()]
+        return [row[key] for row in rows if key in row]
+
+
+def wait_until_quiet() -> float:
+    """Wait a little for a quiet machine; returns how busy it was at last, in percent of a CPU."""
+    deadline = time.monotonic() + QUIET_WAIT_S
+    while (busy := busy_percent()) > START_BUSY_PERCENT_GOOD and time.monotonic() < deadline:
+        pass
+    return busy
+
+
+def measure(side: Side, scenario: Scenario, bench: Bench, others: list[Side]) -> Measured:
+    """One run of one side while the others stand still."""
+    for other in others:
+        other.server.freeze()
+    gc.collect()
+    gc.disable()
+    try:
+        return scenario.run(bench._replace(server=side.server))
+    finally:
+        gc.enable()
+        for other in others:
+            other.server.thaw()
+
+
+def run_scenario(
+    scenario: Scenario, sides: list[Side], plan: Plan, pairs: int, half_rate: float
+) -> Result:
+    """The discarded run, then pairs until `pairs` are valid or twice as many were run."""
+    result = Result(scenario.name, scenario.title, [], {})
+    if pairs > 1:
+        short = Bench(sides[0].server, plan._replace(seconds=min(1.5, plan.seconds)), half_rate)
+        for side in sides:
+            measure(side, scenario, short, [other for other in sides if other is not side])
+    bench = Bench(sides[0].server, plan, half_rate)
+    for number in range(pairs * 2 if pairs > 1 else 1):
+        order = sides if number % 2 == 0 else sides[::-1]
+        found: dict[str, Measured] = {}
+        void = []
+        for side in order:
+            busy = wait_until_quiet()
+            others = [other for other in sides if other is not side]
+            found[side.name] = measure(side, scenario, bench, others)
+            reasons = void_reasons(found[side.name].figures, busy)
+            void += [f"{side.name}: {reason}" for reason in reasons]
+        result.pairs.append(Pair({name: one.figures for name, one in found.items()}, void))
+        for name, one in found.items():
+            for kind, latencies in one.latencies.items():
+                if not void:
+                    result.histograms.setdefault((name, kind), Histogram()).add(latencies)
+        tell(scenario, number, sides, result.pairs[-1])
+        if sum(not pair.void for pair in result.pairs) >= pairs:
+            break
+    return result
+
+
+def tell(scenario: Scenario, number: int, sides: list[Side], pair: Pair) -> None:
+    """One line of progress."""
+    parts = []
+    for side in sides:
+        row = pair.figures[side.name]
+        late = row.get("p99_us", row["max_us"])
+        parts.append(
+            f"{side.name} {row['requests_per_s']:,.0f}/s {row['mb_per_s']:,.0f} MB/s "
+            f"P50 {row['p50_us']:,.0f} P99 {late:,.0f} us CPU {row['server_cpu_percent']:.0f} %"
+        )
+    text = f"{scenario.name:>18} {number + 1}: " + " | ".join(parts)
+    if pair.void:
+        text += "  VOID: " + "; ".join(pair.void)
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,11 @@
+#!/bin/sh
+# perf/run.sh [--quick] [--against kafka|COMMIT] [--scenario NAME]...   (see perf/README.md)
+# Finds the checkout's .venv, or makes it, and runs the measurements in it.
+set -eu
+cd "$(dirname "$0")/.."
+if ! .venv/bin/python -c 'import fastcrc, uvloop' 2>/dev/null; then
+    echo "perf: preparing .venv" >&2
+    python3 -m venv .venv
+    .venv/bin/python -m pip install -q -e .
+fi
+exec .venv/bin/python -m perf "$@"
