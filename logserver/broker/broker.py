@@ -12,85 +12,195 @@ import logging
 from typing import TYPE_CHECKING
 
 from logserver.broker.commit import CommitTask, GroupCommit
+from logserver.broker.directories import METADATA_DIRECTORY, reconcile, require_credible
 from logserver.broker.fetch import FetchWaits, wake
+from logserver.broker.image import Image
+from logserver.broker.metadata_log import (
+    METADATA_CONFIG,
+    METADATA_TOPIC,
+    METADATA_TOPIC_ID,
+    MetadataLog,
+)
 from logserver.broker.partition import Partition
 from logserver.broker.sessions import SessionCache
+from logserver.config import topic_config
+from logserver.storage.files import is_disk_full
 
 if TYPE_CHECKING:
     from random import Random
 
+    from logserver.broker.image import Topic
     from logserver.config import BrokerConfig
     from logserver.storage.directory import LogDirectory
+    from logserver.storage.log import Log
+    from logserver.storage.maintenance import Chore
 
 logger = logging.getLogger(__name__)
+
+# Kafka's API keys end at 94; a key that is not served is never counted.
+API_KEYS_COUNT = 128
 
 DISK_FULL = "the disk is full: records are refused until space is free again"
 FENCED = "the log directory is fenced after a disk error: restart once the disk is mended"
 
 
 class Counters:
-    """Plain integers, counted on the hot path and copied to the statistics page."""
+    """Plain integers, counted on the hot path and copied to the statistics page.
+
+    `requests` counts by API key, `errors` by error code (one answer can carry several).
+    """
 
     __slots__ = (
-        "control_requests",
-        "fetch_bytes",
-        "fetch_parked",
-        "fetch_requests",
-        "produce_bytes",
-        "produce_duplicates",
-        "produce_records",
-        "produce_refused",
-        "produce_requests",
+        "appended_batches",
+        "appended_bytes",
+        "appended_records",
+        "duplicate_batches",
+        "errors",
+        "fetched_bytes",
+        "fetches_parked",
+        "requests",
+        "sync_failures",
         "syncs",
     )
 
     def __init__(self) -> None:
-        for name in self.__slots__:
-            setattr(self, name, 0)
+        self.requests = [0] * API_KEYS_COUNT
+        self.errors: dict[int, int] = {}
+        self.appended_batches = 0
+        self.appended_records = 0
+        self.appended_bytes = 0
+        self.duplicate_batches = 0
+        self.fetched_bytes = 0
+        self.fetches_parked = 0
+        self.syncs = 0
+        self.sync_failures = 0
 
-    control_requests: int
-    fetch_bytes: int
-    fetch_parked: int
-    fetch_requests: int
-    produce_bytes: int
-    produce_duplicates: int
-    produce_records: int
-    produce_refused: int
-    produce_requests: int
-    syncs: int
+    def count_error(self, code: int) -> None:
+        """One more answer with this error code."""
+        self.errors[code] = self.errors.get(code, 0) + 1
 
 
 class Broker:
-    """All partitions of one log directory and what is asked of them.
+    """All partitions of one log directory and what is asked of them. Made by `open`.
 
     `routes` is the hot look-up: topic name (str) or topic id (16 bytes) -> partition index ->
     Partition. `woken` are partitions whose high watermark moved while somebody waits;
-    `upkeep` are partitions whose log wants maintenance off the loop.
+    `upkeep` are partitions whose log wants maintenance off the loop; `deleted` are logs whose
+    space is freed when `file.delete.delay.ms` is over and nobody sends from them any more.
     """
 
-    def __init__(self, config: BrokerConfig, directory: LogDirectory, random: Random) -> None:
+    def __init__(
+        self, config: BrokerConfig, directory: LogDirectory, metadata: Log, random: Random
+    ) -> None:
         self.config = config
         self.directory = directory
         self.random = random
+        self.cluster_id = directory.cluster_id
+        self.image = Image()
+        self.metadata_log = MetadataLog(metadata, self.image)
+        self.metadata_partition = Partition(
+            METADATA_TOPIC, METADATA_TOPIC_ID, 0, metadata, METADATA_CONFIG
+        )
         self.routes: dict[str | bytes, dict[int, Partition]] = {}
         self.partitions: dict[tuple[bytes, int], Partition] = {}
+        self.partitions_by_name: dict[tuple[str, int], Partition] = {}
         self.commit = GroupCommit(self.fence)
         self.waits = FetchWaits()
         self.sessions = SessionCache(config.max_incremental_fetch_session_cache_slots, random)
         self.counters = Counters()
         self.woken: list[Partition] = []
         self.upkeep: list[Partition] = []
+        self.deleted: list[Log] = []
         self.writable = True
         self.unwritable_reason = ""
         self.refusal_message: str | None = None
+        self.free_bytes = 0
+
+    @classmethod
+    def open(
+        cls, config: BrokerConfig, directory: LogDirectory, random: Random, now_ms: int
+    ) -> Broker:
+        """Replay the metadata log and open every partition it names.
+
+        Raises StorageError, OSError: the directory cannot be served.
+        """
+        metadata = directory.open_log(
+            METADATA_DIRECTORY, METADATA_CONFIG, topic_id=METADATA_TOPIC_ID, now_ms=now_ms
+        )
+        require_credible(directory, metadata)
+        broker = cls(config, directory, metadata, random)
+        broker.config = config.with_dynamic(broker.image.broker_configs(config.node_id))
+        broker.metadata_log.on_append(broker.metadata_appended)
+        broker.metadata_log.ensure_features(now_ms)
+        reconcile(directory, broker.image, now_ms)
+        for topic in broker.image.topics.values():
+            for index in topic.partitions:
+                broker.create_partition(topic, index, now_ms)
+        broker.check_disk()
+        return broker
+
+    # Topics come and go.
+
+    def create_partition(self, topic: Topic, index: int, now_ms: int) -> Partition:
+        """Make or open the log of a partition that the image has, and serve it. Raises OSError."""
+        config = topic_config(self.config, self.image.topic_configs(topic.name))
+        log = self.directory.open_log(
+            f"{topic.name}-{index}", config, topic_id=topic.topic_id, now_ms=now_ms
+        )
+        partition = Partition(topic.name, topic.topic_id, index, log, config)
+        self.partitions[topic.topic_id, index] = partition
+        self.partitions_by_name[topic.name, index] = partition
+        route = self.routes.setdefault(topic.topic_id, {})
+        route[index] = partition
+        self.routes[topic.name] = route
+        return partition
+
+    def drop_partition(self, topic_id: bytes, index: int, now_ms: int) -> None:
+        """Serve a partition no more; its space is freed later. Who waits on it hears so.
+
+        Raises OSError when its directory cannot be renamed.
+        """
+        partition = self.partitions.pop((topic_id, index))
+        del self.partitions_by_name[partition.name, index]
+        route = self.routes[topic_id]
+        del route[index]
+        if not route:
+            del self.routes[topic_id]
+            del self.routes[partition.name]
+        self.commit.forget(partition)
+        self.woken.append(partition)
+        self.deleted.append(self.directory.delete_log(f"{partition.name}-{index}", now_ms))
+
+    def reconfigure(self, topic: Topic) -> None:
+        """The configuration of a topic has changed in the image: its partitions follow."""
+        config = topic_config(self.config, self.image.topic_configs(topic.name))
+        for partition in self.routes[topic.topic_id].values():
+            dirty = partition.dirty
+            self.commit.forget(partition)
+            partition.reconfigure(config)
+            if dirty:
+                self.mark_dirty(partition, partition.dirty_since_ms)
+            self.woken.append(partition)
+
+    def reconfigure_broker(self) -> None:
+        """The dynamic configuration of this broker has changed in the image."""
+        dynamic = self.image.broker_configs(self.config.node_id)
+        self.config = self.config.with_dynamic(dynamic)
+        for topic in self.image.topics.values():
+            self.reconfigure(topic)
+
+    def metadata_appended(self, now_ms: int) -> None:
+        """The metadata log has bytes that need a sync."""
+        self.mark_dirty(self.metadata_partition, now_ms)
 
     # What produce and fetch report.
 
     def appended(self, partition: Partition, size_bytes: int, count: int, now_ms: int) -> None:
         """A batch of `count` records is at the tail: note who must hear of it."""
         counters = self.counters
-        counters.produce_bytes += size_bytes
-        counters.produce_records += count
+        counters.appended_batches += 1
+        counters.appended_bytes += size_bytes
+        counters.appended_records += count
         if not partition.dirty:
             self.mark_dirty(partition, now_ms)
         log = partition.log
@@ -122,6 +232,7 @@ class Broker:
     ) -> None:
         """A sync task has ended: publish what it made durable and answer who waited."""
         self.counters.syncs += 1
+        self.counters.sync_failures += error is not None
         outcome = self.commit.finish(task, error, relaxed=relaxed)
         self.woken.extend(outcome.advanced)
         if error is None:
@@ -152,9 +263,81 @@ class Broker:
         """Follow the free space across `disk.reserve.bytes`, both ways (called every second)."""
         if self.commit.fenced:
             return
-        if self.directory.free_bytes() < self.config.disk_reserve_bytes:
+        try:
+            self.free_bytes = self.directory.free_bytes()
+        except OSError as error:
+            self.fence(error)
+            return
+        if self.free_bytes < self.config.disk_reserve_bytes:
             self.disk_filled()
         elif not self.writable:
             logger.info("the disk has space again: records are accepted")
             self.writable = True
             self.unwritable_reason = ""
+
+    # Upkeep, off the loop.
+
+    def tick(self, now_ms: int) -> list[Chore]:
+        """Once a second: what time asks for, as (run, finish) pairs for a helper thread."""
+        self.check_disk()
+        self.upkeep.extend(p for p in self.partitions.values() if p.log.wants_maintenance)
+        chores = self.take_upkeep()
+        mark = self.directory.begin_mark(now_ms)
+        if mark is not None:
+            chores.append((mark.run, self._mark_written))
+        if self.directory.leftovers:
+            chores.append((self.directory.remove_leftovers, _ignore))
+        for log in self.deleted:
+            # Not before the topic's removal is durable: a power cut would bring the topic back.
+            removal = None if self.metadata_log.unsynced else log.removal(now_ms)
+            if removal is not None:
+                chores.append(removal)
+        self.deleted = [log for log in self.deleted if not log.gone]
+        return chores
+
+    def take_upkeep(self) -> list[Chore]:
+        """The maintenance that logs asked for since the last call."""
+        asked = self.upkeep
+        self.upkeep = []
+        chores: list[Chore] = []
+        for partition in asked:
+            if partition.log.wants_maintenance:
+                chores.extend(partition.log.maintenance())
+        return chores
+
+    def _mark_written(self, error: object) -> None:
+        failed = error if isinstance(error, OSError) else None
+        self.directory.mark_written(failed)
+        if failed is not None:
+            self.fence(failed)
+
+    def retention(self, now_ms: int) -> None:
+        """Drop what `retention.ms` and `retention.bytes` are done with; forget idle producers."""
+        for partition in self.partitions.values():
+            log = partition.log
+            log.producers.expire(now_ms, self.config.producer_id_expiration_ms)
+            if log.fenced:
+                continue
+            try:
+                log.retention(now_ms)
+            except OSError as error:
+                if not is_disk_full(error):
+                    self.fence(error)
+                    return
+
+    def storage_figures(self) -> dict[str, int]:
+        """Sums over all logs, for the statistics page."""
+        logs = [partition.log for partition in self.partitions.values()]
+        recoveries = [log.recovery for log in logs]
+        return {
+            "segments": sum(len(log.segments) for log in logs),
+            "log_size_bytes": sum(log.size_bytes for log in logs),
+            "segments_rolled": sum(log.rolls_count for log in logs),
+            "recovery_scanned_bytes": sum(r.scanned_bytes for r in recoveries),
+            "recovery_cut_bytes": sum(cut.size_bytes for r in recoveries for cut in r.cuts),
+            "partitions_quarantined": sum(r.quarantine is not None for r in recoveries),
+        }
+
+
+def _ignore(_: object) -> None:
+    """What a failed removal leaves is removed at the next tick or start."""

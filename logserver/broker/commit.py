@@ -71,13 +71,22 @@ class Outcome(NamedTuple):
 class GroupCommit:
     """The durable promise of a log directory: who is dirty, who waits, what is in flight."""
 
-    __slots__ = ("_fence", "dirty", "fenced", "in_flight", "relaxed", "waiting")
+    __slots__ = (
+        "_fence",
+        "covered_count",
+        "dirty",
+        "fenced",
+        "in_flight",
+        "relaxed",
+        "waiting",
+    )
 
     def __init__(self, fence: Callable[[OSError], None]) -> None:
         self.dirty: list[Partition] = []
         self.relaxed: list[Partition] = []
         self.waiting: list[Waiter] = []
         self.in_flight = False
+        self.covered_count = 0  # waiters of the task in flight
         self.fenced = False
         self._fence = fence
 
@@ -91,7 +100,16 @@ class GroupCommit:
         self.waiting = []
         task = self._task(partitions, waiters)
         self.in_flight = True
+        self.covered_count = len(waiters)
         return task
+
+    def forget(self, partition: Partition) -> None:
+        """The partition is deleted: its bytes need no sync any more."""
+        if partition.dirty:
+            partition.dirty = False
+            for listed in (self.dirty, self.relaxed):
+                if partition in listed:
+                    listed.remove(partition)
 
     def begin_relaxed(self, now_ms: int, *, everything: bool = False) -> CommitTask | None:
         """Take the relaxed partitions whose `flush.ms` or `flush.messages` is reached."""
@@ -118,6 +136,7 @@ class GroupCommit:
         """Publish what `task` made durable, or fence; completes its waiters either way."""
         if not relaxed:
             self.in_flight = False
+            self.covered_count = 0
         for partition in task.partitions:
             partition.syncing = False
         if error is not None:
@@ -131,6 +150,8 @@ class GroupCommit:
         return Outcome(advanced, None)
 
     def _fail(self, task: CommitTask, error: OSError) -> None:
+        for sync in task.tasks:
+            sync.log.synced(sync, error)
         # The kernel tells a write-back error once and calls the next sync a success; so this
         # directory is never synced again and nobody who waits is told that it was.
         self.fenced = True

@@ -18,15 +18,14 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from logwire import errors
-from logwire.errors import ProtocolError, Refusal
-from logwire.frame import parse_request_header, response_frame
-from logwire.messages import APIS, decode_request, encode_response
-
 from logserver.broker.context import Context
 from logserver.broker.fetch import handle_fetch
 from logserver.broker.handlers import HANDLERS, refuse
 from logserver.broker.produce import handle_produce
+from logwire import errors
+from logwire.errors import ProtocolError, Refusal
+from logwire.frame import parse_request_header, response_frame
+from logwire.messages import APIS, decode_request, encode_response
 
 if TYPE_CHECKING:
     from logserver.broker.broker import Broker
@@ -121,7 +120,7 @@ def handle_control(broker: Broker, peer: Peer, frame: memoryview, now_ms: int) -
     if api is None or api_key in (PRODUCE, FETCH):
         raise ProtocolError(f"api key {api_key} version {version} is not served")
     context = Context(api_key, version, client_id, peer.listener, peer.local_address, now_ms)
-    broker.counters.control_requests += 1
+    broker.counters.requests[api_key] += 1
     if not api.min_version <= version <= api.max_version:
         if api_key != API_VERSIONS:
             raise ProtocolError(f"{api.name} version {version} is not served")

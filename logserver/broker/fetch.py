@@ -16,13 +16,13 @@ high watermark.
 from __future__ import annotations
 
 import heapq
-from typing import TYPE_CHECKING
-
-from logwire import errors
-from logwire.fetch_codec import decode_fetch, fetch_response_parts
+from typing import TYPE_CHECKING, cast
 
 from logserver.broker.sessions import FINAL_EPOCH, INITIAL_EPOCH, NO_SESSION, FetchSession, Wanted
-from logserver.storage.log import FileSlice, OffsetOutOfRange
+from logserver.storage.log import OffsetOutOfRange
+from logserver.storage.segment import FileSlice
+from logwire import errors
+from logwire.fetch_codec import decode_fetch, fetch_response_parts
 
 if TYPE_CHECKING:
     from logserver.broker.broker import Broker
@@ -107,7 +107,7 @@ class FetchWaits:
         while deadlines and (deadlines[0][0] <= now_ms or not deadlines[0][2].partitions):
             parked = heapq.heappop(deadlines)[2]
             if parked.partitions:
-                parked.leave()
+                _leave(broker, parked)
                 _, readings = read_all(broker, parked.request)
                 parked.reply.complete(answer_of(broker, parked.request, readings))
 
@@ -127,7 +127,7 @@ def handle_fetch(
     """
     (max_wait_ms, min_bytes, max_bytes, _isolation, session_id, session_epoch, topics,
      forgotten, _rack) = decode_fetch(version, frame, position)  # fmt: skip
-    broker.counters.fetch_requests += 1
+    broker.counters.requests[1] += 1
     request = FetchRequest(
         version, correlation_id, min_bytes, min(max_bytes, broker.config.fetch_max_bytes)
     )
@@ -179,7 +179,7 @@ def _park(broker: Broker, reply: Reply, request: FetchRequest) -> None:
     routes = broker.routes
     partitions = [routes[wanted.topic][wanted.index] for wanted in request.wanted]
     broker.waits.park(ParkedFetch(reply, request, partitions))
-    broker.counters.fetch_parked += 1
+    broker.counters.fetches_parked += 1
 
 
 def read_all(broker: Broker, request: FetchRequest) -> tuple[bool, list[Reading]]:
@@ -257,6 +257,8 @@ def answer_of(
         if piece is not None:
             sent_bytes += piece.size_bytes
             served.append(wanted)
+        elif code:
+            broker.counters.count_error(code)
         row = rows.get(wanted.topic)
         if row is None:
             row = rows[wanted.topic] = []
@@ -264,23 +266,29 @@ def answer_of(
         row.append((wanted.index, code, high, high, start, piece))
     if session is not None:
         session.to_the_end(served)
-    broker.counters.fetch_bytes += sent_bytes
+    broker.counters.fetched_bytes += sent_bytes
     session_id = NO_SESSION if session is None else session.session_id
-    return fetch_response_parts(request.version, request.correlation_id, 0, session_id, topics)
+    parts = fetch_response_parts(request.version, request.correlation_id, 0, session_id, topics)
+    return cast("list[bytes | FileSlice]", parts)
 
 
 def wake(broker: Broker, partition: Partition) -> None:
     """The high watermark of `partition` moved, or it has gone: look at who waits for it."""
     for parked in list(partition.parked):
         if parked.reply.closed:
-            parked.leave()
+            _leave(broker, parked)
             continue
         enough, readings = read_all(broker, parked.request)
         if enough:
-            parked.leave()
+            _leave(broker, parked)
             parked.reply.complete(answer_of(broker, parked.request, readings))
         else:
             _give_back(readings)
+
+
+def _leave(broker: Broker, parked: ParkedFetch) -> None:
+    parked.leave()
+    broker.counters.fetches_parked -= 1
 
 
 def _give_back(readings: list[Reading]) -> None:

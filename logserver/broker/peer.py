@@ -7,19 +7,18 @@ handler that must wait first reserves its place (`Peer.reserve`) and completes i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from logserver.storage.log import FileSlice
+from logserver.storage.segment import FileSlice
 
-
-
+Part = bytes | FileSlice
+Answer = bytes | list[Part] | None
 
 
 class Reply(Protocol):
     """A reserved place in the order of a connection's answers."""
 
-    def complete(self, answer: bytes | list[bytes | FileSlice]) -> None:
+    def complete(self, answer: bytes | list[Part]) -> None:
         """Fill the place. Slices are released by the peer, also when it has gone away."""
 
     def abandon(self) -> None:

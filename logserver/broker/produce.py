@@ -19,27 +19,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from logserver.broker.batch_checks import (
+    CODEC_MAX,
+    NO_EPOCH,
+    NO_TIMESTAMP,
+    TIMESTAMP_TYPE_BIT,
+    ZSTD_VERSION_MIN,
+    diagnose,
+    is_zstd,
+    whole_batch,
+)
+from logserver.storage.files import is_disk_full
+from logserver.storage.producers import SEQUENCE_MAX
 from logwire import errors
 from logwire.batch import HEADER, HEADER_BYTES
 from logwire.checksum import crc32c
 from logwire.produce_codec import decode_produce, encode_produce_response
-
-from logserver.broker.batch_checks import diagnose
-from logserver.storage.files import is_disk_full
-from logserver.storage.producers import SEQUENCE_MAX
 
 if TYPE_CHECKING:
     from logserver.broker.broker import Broker
     from logserver.broker.partition import Partition
     from logserver.broker.peer import Answer, Peer, Reply
 
-# Attributes (Kafka's DefaultRecordBatch): bits 0-2 codec, 3 timestamp type, 4 transactional,
-# 5 control, 6 has delete horizon. A producer may set the codec and nothing else.
-CODEC_MAX = 4
-TIMESTAMP_TYPE_BIT = 0x08
-TRANSACTIONAL_BIT = 0x10
-CONTROL_BIT = 0x20
-NO_TIMESTAMP = -1
 ACKS_ALL = -1
 
 # (error code, base offset, log append time in ms)
@@ -108,14 +109,18 @@ def handle_produce(
             partition = None if route is None else route.get(index)
             if refusal is not None:
                 code, offset, append_ms = refusal, -1, -1
-            elif partition is None or records is None:
-                code = _missing(route is None, unknown, records)
+            elif partition is None:
+                code = unknown if route is None else errors.UNKNOWN_TOPIC_OR_PARTITION
                 offset = append_ms = -1
+            elif records is None:
+                code, offset, append_ms = errors.INVALID_RECORD, -1, -1
+            elif version < ZSTD_VERSION_MIN and is_zstd(records):
+                code, offset, append_ms = errors.UNSUPPORTED_COMPRESSION_TYPE, -1, -1
             else:
                 code, offset, append_ms = append_batch(broker, partition, records, now_ms)
             if code:
                 failed = True
-                broker.counters.produce_refused += 1
+                broker.counters.count_error(code)
                 outcomes.append((index, code, offset, -1, -1, broker.refusal_message))
                 broker.refusal_message = None
             else:
@@ -123,7 +128,7 @@ def handle_produce(
                 appended = appended or partition.durable
                 outcomes.append((index, 0, offset, append_ms, partition.log.log_start_offset, None))
         results.append((topic, outcomes))
-    broker.counters.produce_requests += 1
+    broker.counters.requests[0] += 1
     if not acks:
         # Nobody hears the refusal of an acks=0 request but by the connection closing.
         if failed:
@@ -146,15 +151,7 @@ def _refusal(transactional_id: str | None, acks: int) -> int | None:
     return None
 
 
-def _missing(no_topic: bool, unknown: int, records: memoryview | None) -> int:
-    if no_topic:
-        return unknown
-    return errors.UNKNOWN_TOPIC_OR_PARTITION if records is not None else errors.INVALID_RECORD
-
-
-def append_batch(
-    broker: Broker, partition: Partition, records: memoryview, now_ms: int
-) -> Outcome:
+def append_batch(broker: Broker, partition: Partition, records: memoryview, now_ms: int) -> Outcome:
     """Check one batch and append it: (error code, base offset, log append time in ms or -1).
 
     `records` must be writable: base offset and leader epoch are stamped in place; both lie
@@ -163,25 +160,31 @@ def append_batch(
     """
     size_bytes = len(records)
     if size_bytes < HEADER_BYTES:
-        return _refuse(broker, errors.INVALID_RECORD, "the records hold no whole batch")
-    (_, length, _, magic, crc, attributes, last_delta, base_ms, max_ms,
+        return _refuse(broker, *whole_batch(records)[1])
+    (base_offset, length, _, magic, crc, attributes, last_delta, base_ms, max_ms,
      producer_id, epoch, sequence, count) = HEADER.unpack_from(records)  # fmt: skip
+    if length + 12 != size_bytes or magic != 2:
+        batch, refused = whole_batch(records)
+        if batch is None:
+            return _refuse(broker, *refused)
+        if len(batch) < size_bytes:
+            return append_batch(broker, partition, batch, now_ms)
     config = partition.config
     if (
-        length + 12 != size_bytes
-        or magic != 2
+        base_offset
         or size_bytes > config.max_message_bytes
         or crc32c(records[21:]) != crc
         or not 0 <= attributes <= CODEC_MAX
         or count < 1
         or last_delta != count - 1
+        or max_ms < base_ms
         or max_ms - now_ms > config.message_timestamp_after_max_ms
         or (now_ms - base_ms > config.message_timestamp_before_max_ms and base_ms != NO_TIMESTAMP)
-        or (producer_id >= 0 and (epoch < 0 or sequence < 0))
+        or (producer_id >= 0 and (epoch < NO_EPOCH or sequence < 0))
     ):
-        code, why = diagnose(partition, records, now_ms)
-        if code:
-            return _refuse(broker, code, why)
+        refused = diagnose(partition, records, now_ms)
+        if refused[0]:
+            return _refuse(broker, *refused)
     if not broker.writable:
         return _refuse(broker, errors.KAFKA_STORAGE_ERROR, broker.unwritable_reason)
     log = partition.log
@@ -212,7 +215,7 @@ def _duplicate(broker: Broker, partition: Partition, offset: int, now_ms: int) -
     # The first copy may still wait for its sync: the answer to the second promises as much.
     if partition.durable and offset >= partition.high_watermark:
         broker.mark_dirty(partition, now_ms)
-    broker.counters.produce_duplicates += 1
+    broker.counters.duplicate_batches += 1
     return 0, offset, -1
 
 

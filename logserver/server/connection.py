@@ -27,11 +27,11 @@ from collections import deque
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from logwire.errors import ProtocolError
-
 from logserver.broker.dispatch import handle
+from logserver.broker.peer import Part
 from logserver.server.buffers import GROWTH
-from logserver.storage.log import FileSlice
+from logserver.storage.segment import FileSlice
+from logwire.errors import ProtocolError
 
 if TYPE_CHECKING:
     from logserver.server.listener import Listener
@@ -49,8 +49,6 @@ REPLIES_MAX = 1000
 TURN_BYTES_MAX = 4 * 1024 * 1024
 # Less than this left over in the arena is copied out; more takes the arena along.
 TAKE_ARENA_DIVISOR = 4
-
-Part = bytes | FileSlice
 
 
 class Reply:
@@ -79,7 +77,7 @@ class Reply:
 
     def abandon(self) -> None:
         """Nothing true can be answered any more: close."""
-        self.connection.close("the log directory is fenced")
+        self.connection.close("error", "the log directory is fenced")
 
 
 class Connection:
@@ -88,6 +86,7 @@ class Connection:
     __slots__ = (
         "_buffer",
         "_filled",
+        "_populating",
         "_reading",
         "_start",
         "_writing",
@@ -130,6 +129,7 @@ class Connection:
         self._filled = 0
         self._writing = False
         self._reading = True
+        self._populating = False
         server.loop.add_reader(self.fd, self.on_readable)
 
     # In.
@@ -150,11 +150,12 @@ class Connection:
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
-            self.close(None)
+            self.close("peer")
             return
         if count == 0:
-            self.close(None)
+            self.close("peer")
             return
+        server.counters.received_bytes += count
         now_ms = server.now_ms()
         self.active_ms = now_ms
         try:
@@ -192,7 +193,7 @@ class Connection:
                 if type(answer) is list:
                     out.extend(answer)
                 else:
-                    out.append(answer)  # type: ignore[arg-type]
+                    out.append(answer)
             start = stop
         return start
 
@@ -201,7 +202,7 @@ class Connection:
         # starts at the arena's beginning and nothing is ever copied for a stream of large frames.
         if self._filled - self._start < 4:
             return len(buffer)
-        (size_bytes,) = SIZE.unpack_from(buffer, self._start)
+        size_bytes: int = SIZE.unpack_from(buffer, self._start)[0]
         return min(len(buffer), self._start + 4 + size_bytes)
 
     def _keep(self, buffer: memoryview, start: int, end: int, now_ms: int) -> bool:
@@ -271,17 +272,20 @@ class Connection:
                     if type(head.answer) is list:
                         out.extendleft(reversed(head.answer))
                     else:
-                        out.appendleft(head.answer)  # type: ignore[arg-type]
+                        out.appendleft(head.answer)
                 else:
-                    budget -= self._send_slice(head)  # type: ignore[arg-type]
-                    if budget <= 0 or out and out[0] is head:
+                    assert type(head) is FileSlice
+                    if not head.hot and not self._is_warm(head):
+                        return
+                    budget -= self._send_slice(head)
+                    if budget <= 0 or (out and out[0] is head):
                         self._wait_writable()
                         return
         except BlockingIOError:
             self._wait_writable()
             return
         except OSError:
-            self.close(None)
+            self.close("peer")
             return
         self._drained()
 
@@ -293,7 +297,7 @@ class Connection:
             self._reading = True
             self.server.loop.add_reader(self.fd, self.on_readable)
         if self.closing and not self.out:
-            self.close(None)
+            self.close("error")
 
     def _send_bytes(self) -> bool:
         """Send all bytes at the head of `out` at once; False when the socket took only a part."""
@@ -327,6 +331,7 @@ class Connection:
             logger.error("sendfile met the end of %s", piece.segment.file.path)
             raise ConnectionAbortedError
         self.server.counters.sent_bytes += sent_bytes
+        self.server.counters.sent_file_bytes += sent_bytes
         if sent_bytes == piece.size_bytes:
             self.out.popleft()
             piece.release()
@@ -334,6 +339,34 @@ class Connection:
             piece.position += sent_bytes
             piece.size_bytes -= sent_bytes
         return sent_bytes
+
+    def _is_warm(self, piece: FileSlice) -> bool:
+        """Whether a slice is in the page cache; if not, a helper brings it there first.
+
+        A cold page would block the loop, and everybody on it, inside `sendfile`.
+        """
+        if self._populating:
+            return False
+        file = piece.segment.file
+        resident_bytes = file.resident_bytes(piece.position, piece.size_bytes)
+        if resident_bytes is None or resident_bytes >= piece.size_bytes:
+            piece.hot = True
+            return True
+        segment = piece.segment
+        segment.acquire()
+        self._populating = True
+        position, size_bytes = piece.position, piece.size_bytes
+
+        def populated(_: object) -> None:
+            segment.release()
+            self._populating = False
+            if not self.closed:
+                piece.hot = True
+                self.flush()
+
+        self.server.reader.submit(lambda: file.populate(position, size_bytes), populated)
+        self._pause_reading()
+        return False
 
     def _wait_writable(self) -> None:
         if not self._writing:
@@ -354,8 +387,11 @@ class Connection:
 
     # The end.
 
-    def close(self, reason: str | None) -> None:
-        """Close the socket and give everything back; a second close does nothing."""
+    def close(self, reason: str, sentence: str = "") -> None:
+        """Close the socket and give everything back; a second close does nothing.
+
+        `reason` is one of `statistics.layout.CLOSE_REASONS`; a sentence is logged.
+        """
         if self.closed:
             return
         self.closed = True
@@ -374,7 +410,7 @@ class Connection:
             self.server.buffers.release(self._buffer)
             self._buffer = None
         self.sock.close()
-        self.server.forget(self, reason)
+        self.server.forget(self, reason, sentence)
 
 
 def release_parts(answer: bytes | list[Part]) -> None:

@@ -73,7 +73,9 @@ def run(
     try:
         broker = Broker.open(config, directory, SystemRandom(), now_ms)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_serve(config, broker, open_http, on_ready, started))
+            code = runner.run(_serve(config, broker, open_http, on_ready, started))
+        directory.close(clean=True)
+        return code
     finally:
         directory.close()
 
@@ -103,7 +105,6 @@ async def _serve(
         if door is not None:
             await door.close()
         server.close()
-        broker.close(server.now_ms())
 
 
 def _ready(config: BrokerConfig, server: Server, door: Door | None, started: float) -> Ready:

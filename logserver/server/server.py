@@ -7,7 +7,8 @@ unsynced and none is in flight. The commit is begun by `call_soon`, after every 
 of this turn has been served, so that one sync covers them all.
 
 Helpers (`helper`): `commit` runs durable group commits and nothing else; `background` runs relaxed
-syncs, preallocation, seals, digests and the durable mark, none of which anybody waits for.
+syncs, preallocation, seals, digests and the durable mark, none of which anybody waits for; `reader`
+brings cold file ranges into the page cache before they are sent.
 """
 
 from __future__ import annotations
@@ -20,37 +21,48 @@ from typing import TYPE_CHECKING, Any
 
 from logserver.server.buffers import ARENA_BYTES, Buffers
 from logserver.server.helper import Helper
+from logserver.statistics.histogram import Histogram
+from logserver.statistics.layout import CLOSE_REASONS
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, TimerHandle
+    from collections.abc import Callable
 
     from logserver.broker.broker import Broker
     from logserver.broker.commit import CommitTask
-    from logserver.broker.partition import Partition
     from logserver.config import BrokerConfig
     from logserver.server.connection import Connection
     from logserver.server.listener import Listener
+    from logserver.storage.maintenance import Chore
 
 logger = logging.getLogger(__name__)
 
 # A helper that has finished its system call waits at most this long for the interpreter.
 SWITCH_INTERVAL_S = 0.0005
 TICK_S = 0.1
-SLOW_TICK_S = 1.0
+SLOW_TICK_MS = 1000
 NEVER_MS = 2**63
 
 
 class ServerCounters:
     """Plain integers of the connections, copied to the statistics page."""
 
-    __slots__ = ("accepted", "breaches", "closed", "refused", "sent_bytes")
+    __slots__ = (
+        "accepted",
+        "breaches",
+        "closed",
+        "received_bytes",
+        "sent_bytes",
+        "sent_file_bytes",
+    )
 
     def __init__(self) -> None:
         self.accepted = 0
         self.breaches = 0
-        self.closed = 0
-        self.refused = 0
+        self.closed = dict.fromkeys(CLOSE_REASONS, 0)
+        self.received_bytes = 0
         self.sent_bytes = 0
+        self.sent_file_bytes = 0
 
 
 class Server:
@@ -69,16 +81,22 @@ class Server:
         self.connections: dict[int, Connection] = {}
         self.listeners: list[Listener] = []
         self.draining = False
+        self.ended = False
         self._per_host: dict[str, int] = {}
         self._touched: list[Connection] = []
         self._commit_scheduled = False
         self._wait_timer: TimerHandle | None = None
         self._wait_due_ms = NEVER_MS
         self._slow_tick_ms = 0
+        self._tick_due_s = 0.0
+        self.started_ms = self.now_ms()
+        self.loop_delay_ns = Histogram()
+        self.sync_duration_ns = Histogram()
+        self.on_fenced: Callable[[], None] | None = None
         self._retention_ms = self.now_ms()
-        self._marking = False
         self.commit_helper = Helper(loop, "commit")
         self.background = Helper(loop, "background")
+        self.reader = Helper(loop, "reader")
 
     def now_ms(self) -> int:
         """Wall clock in milliseconds, as Kafka stamps it."""
@@ -89,7 +107,7 @@ class Server:
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         for listener in self.listeners:
             listener.start()
-        self.loop.call_later(TICK_S, self._tick)
+        self._schedule_tick()
         gc.collect()
         gc.freeze()
         gc.disable()
@@ -104,7 +122,7 @@ class Server:
             or self._per_host.get(host, 0) >= config.max_connections_per_ip
             or self.draining
         ):
-            self.counters.refused += 1
+            self.counters.closed["limit"] += 1
             return False
         return True
 
@@ -114,22 +132,22 @@ class Server:
         self._per_host[connection.peer_host] = self._per_host.get(connection.peer_host, 0) + 1
         self.counters.accepted += 1
 
-    def forget(self, connection: Connection, reason: str | None) -> None:
-        """A connection has closed; `reason` is None when the peer closed it."""
+    def forget(self, connection: Connection, reason: str, sentence: str) -> None:
+        """A connection has closed: count why, and log the sentence if there is one."""
         del self.connections[connection.fd]
         left = self._per_host[connection.peer_host] - 1
         if left:
             self._per_host[connection.peer_host] = left
         else:
             del self._per_host[connection.peer_host]
-        self.counters.closed += 1
-        if reason is not None:
-            logger.info("closed the connection of %s: %s", connection.peer_host, reason)
+        self.counters.closed[reason] += 1
+        if sentence:
+            logger.warning("closed the connection of %s: %s", connection.peer_host, sentence)
 
     def breach(self, connection: Connection, what: str) -> None:
         """The peer broke the protocol: one line, counted, and its connection is gone."""
         self.counters.breaches += 1
-        connection.close(f"breach of the protocol, {what}")
+        connection.close("protocol", f"the peer broke the protocol: {what}")
 
     def touch(self, connection: Connection) -> None:
         """An answer of this connection has become ready: flush it at the end of the turn."""
@@ -151,7 +169,7 @@ class Server:
             self._commit_scheduled = True
             self.loop.call_soon(self._begin_commit)
         if broker.upkeep:
-            self._begin_upkeep()
+            self._submit(broker.take_upkeep())
         deadlines = broker.waits.deadlines
         if deadlines and deadlines[0][0] < self._wait_due_ms:
             self._arm_wait_timer(deadlines[0][0])
@@ -169,24 +187,25 @@ class Server:
         self._commit_scheduled = False
         task = self.broker.commit.begin()
         if task is not None:
-            self.commit_helper.submit(task.run, lambda error: self._finish_commit(task, error))
+            began_ns = time.monotonic_ns()
+            self.commit_helper.submit(
+                task.run, lambda error: self._finish_commit(task, error, began_ns)
+            )
 
-    def _finish_commit(self, task: CommitTask, error: OSError | None) -> None:
-        self.broker.finish_commit(task, error, self.now_ms())
+    def _finish_commit(
+        self, task: CommitTask, error: OSError | None, began_ns: int, *, relaxed: bool = False
+    ) -> None:
+        self.sync_duration_ns.observe(time.monotonic_ns() - began_ns)
+        self.broker.finish_commit(task, error, self.now_ms(), relaxed=relaxed)
         self.turn()
 
-    def _finish_relaxed(self, task: CommitTask, error: OSError | None) -> None:
-        self.broker.finish_commit(task, error, self.now_ms(), relaxed=True)
-        self.turn()
+    def _submit(self, chores: list[Chore]) -> None:
+        for run, finish in chores:
+            self.background.submit(run, self._finisher(finish))
 
-    def _begin_upkeep(self) -> None:
-        for partition in self.broker.take_upkeep():
-            for run, finish in partition.log.maintenance():
-                self.background.submit(run, self._upkeep_finisher(partition, finish))
-
-    def _upkeep_finisher(self, partition: Partition, finish: Any) -> Any:
+    def _finisher(self, finish: Callable[[Any], None]) -> Callable[[Any], None]:
         def finished(result: Any) -> None:
-            self.broker.finish_upkeep(partition, finish, result)
+            finish(result)
             self.turn()
 
         return finished
@@ -206,30 +225,37 @@ class Server:
         self.broker.waits.expire(self.broker, self.now_ms())
         self.turn()
 
+    def _schedule_tick(self) -> None:
+        self._tick_due_s = self.loop.time() + TICK_S
+        self.loop.call_at(self._tick_due_s, self._tick)
+
     def _tick(self) -> None:
+        self.loop_delay_ns.observe(max(0, round((self.loop.time() - self._tick_due_s) * 1e9)))
         now_ms = self.now_ms()
-        broker = self.broker
-        relaxed = broker.commit.begin_relaxed(now_ms)
-        if relaxed is not None:
-            self.background.submit(
-                relaxed.run, lambda error: self._finish_relaxed(relaxed, error)
-            )
-        if now_ms - self._slow_tick_ms >= SLOW_TICK_S * 1000 or now_ms < self._slow_tick_ms:
+        self._begin_relaxed(now_ms)
+        if not 0 <= now_ms - self._slow_tick_ms < SLOW_TICK_MS:
             self._slow_tick_ms = now_ms
             self._slow_tick(now_ms)
+        if self.broker.commit.fenced and self.on_fenced is not None:
+            self.on_fenced()
         self.turn()
-        if not self.draining:
-            self.loop.call_later(TICK_S, self._tick)
+        if not self.ended:
+            self._schedule_tick()
+
+    def _begin_relaxed(self, now_ms: int) -> None:
+        task = self.broker.commit.begin_relaxed(now_ms)
+        if task is not None:
+            began_ns = time.monotonic_ns()
+            self.background.submit(
+                task.run, lambda error: self._finish_commit(task, error, began_ns, relaxed=True)
+            )
 
     def _slow_tick(self, now_ms: int) -> None:
-        broker = self.broker
-        broker.check_disk()
-        for write in broker.mark_writes(now_ms):
-            self.background.submit(write.run, lambda error, w=write: broker.mark_written(w, error))
+        self._submit(self.broker.tick(now_ms))
         self._close_overdue(now_ms)
         if now_ms - self._retention_ms >= self.config.log_retention_check_interval_ms:
             self._retention_ms = now_ms
-            broker.retention(now_ms)
+            self.broker.retention(now_ms)
 
     def _close_overdue(self, now_ms: int) -> None:
         config = self.config
@@ -237,22 +263,33 @@ class Server:
             if connection.frame_since_ms and (
                 now_ms - connection.frame_since_ms > config.frame_deadline_ms
             ):
-                self.breach(connection, "a frame was not completed in time")
+                connection.close("slow", "a frame was not completed in time")
             elif now_ms - connection.active_ms > config.connections_max_idle_ms and (
                 not connection.replies_waiting
             ):
-                connection.close("idle for longer than connections.max.idle.ms")
+                connection.close("idle")
 
     # The end.
 
-    def close(self) -> None:
-        """Close every connection and helper; what was submitted is finished first."""
+    def stop_accepting(self) -> None:
+        """Take no more connections; those that are there go on."""
         self.draining = True
         for listener in self.listeners:
             listener.close()
+
+    def busy(self) -> bool:
+        """Whether an answer is still owed or on its way."""
+        commit = self.broker.commit
+        return bool(commit.waiting or commit.in_flight) or any(
+            connection.out_bytes for connection in self.connections.values()
+        )
+
+    def close(self) -> None:
+        """Close every connection and helper; what was submitted is finished first."""
+        self.stop_accepting()
+        self.ended = True
         for connection in list(self.connections.values()):
-            connection.close(None)
+            connection.close("shutdown")
         self.commit_helper.close()
         self.background.close()
-
-
+        self.reader.close()

@@ -1,0 +1,45 @@
+"""The receive buffers: sizes, reuse and the limit."""
+
+from logserver.server.buffers import KEPT_BYTES_MAX, SMALLEST_BYTES, Buffers
+
+
+def test_a_buffer_has_the_next_power_of_two() -> None:
+    """So that buffers of one size class can serve each other."""
+    buffers = Buffers(1 << 30)
+    assert [len(buffers.acquire(n) or b"") for n in (1, 4096, 4097, 100_000)] == [
+        SMALLEST_BYTES,
+        4096,
+        8192,
+        131_072,
+    ]
+
+
+def test_a_released_buffer_is_used_again() -> None:
+    """A fresh megabyte costs 256 page faults."""
+    buffers = Buffers(1 << 30)
+    first = buffers.acquire(1 << 20)
+    assert first is not None
+    buffers.release(first)
+    assert buffers.acquire(1 << 20) is first
+
+
+def test_beyond_the_limit_there_is_no_buffer() -> None:
+    """Whoever asks is closed; what others hold stays."""
+    buffers = Buffers(3 * SMALLEST_BYTES)
+    held = [buffers.acquire(1), buffers.acquire(SMALLEST_BYTES + 1)]
+    assert buffers.acquire(1) is None
+    assert held[1] is not None
+    buffers.release(held[1])
+    assert buffers.acquire(1) is not None
+
+
+def test_what_is_kept_for_reuse_is_bounded() -> None:
+    """A burst of large frames does not stay in memory for ever."""
+    buffers = Buffers(1 << 30)
+    held = [buffers.acquire(KEPT_BYTES_MAX // 2) for _ in range(4)]
+    for buffer in held:
+        assert buffer is not None
+        buffers.release(buffer)
+    assert buffers.held_bytes == 0
+    kept = [buffers.acquire(KEPT_BYTES_MAX // 2) for _ in range(4)]
+    assert sum(any(k is h for h in held) for k in kept) == 2
