@@ -100,7 +100,7 @@ def decode_fetch(version: int, frame: memoryview, position: int) -> Fetch:
     Returns (max_wait_ms, min_bytes, max_bytes, isolation_level, session_id, session_epoch, topics,
     forgotten topics, rack_id); topics is a list of (name or id, list of `Wanted`), forgotten a list
     of (name or id, list of partition indexes). Versions without sessions read as epoch -1.
-    Raises ProtocolError when the body breaks the schema or bytes are left over.
+    Raises ProtocolError when the body breaks the schema; bytes behind it are ignored.
     """
     try:
         decoded = decode_simple(version, frame, position)
@@ -165,11 +165,9 @@ def one_partition(version: int, values: tuple[int, ...]) -> Wanted | None:
 def decode_any(version: int, frame: memoryview, position: int) -> Fetch:
     """Decodes any fetch request by its schema; the only place that names what is wrong."""
     try:
-        message, end = reader(FETCH, version, "request")(frame, position)
+        message, _ = reader(FETCH, version, "request")(frame, position)
     except (ProtocolError, *BREACHES) as error:
         raise ProtocolError(f"Fetch request v{version}: {error}") from error
-    if end != len(frame):
-        raise ProtocolError(f"Fetch request v{version}: {len(frame) - end} bytes too many")
     key = "topic_id" if version >= TOPIC_IDS_FROM else "topic"
     topics = [
         (topic[key], [wanted_of(part) for part in topic["partitions"]])

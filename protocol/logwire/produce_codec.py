@@ -53,7 +53,7 @@ def decode_produce(version: int, frame: memoryview, position: int) -> Produce:
 
     `frame` is the request without its size, `position` where its body starts. topics is a list of
     (name or id, list of (partition index, records)); records are views into `frame`.
-    Raises ProtocolError when the body breaks the schema or bytes are left over.
+    Raises ProtocolError when the body breaks the schema; bytes behind it are ignored.
     """
     try:
         if version < FLEXIBLE_FROM:
@@ -113,11 +113,9 @@ def decode_by_id(frame: memoryview, position: int) -> Produce | None:
 def decode_any(version: int, frame: memoryview, position: int) -> Produce:
     """Decodes any produce request by its schema; the only place that names what is wrong."""
     try:
-        message, end = reader(PRODUCE, version, "request")(frame, position)
+        message, _ = reader(PRODUCE, version, "request")(frame, position)
     except (ProtocolError, *BREACHES) as error:
         raise ProtocolError(f"Produce request v{version}: {error}") from error
-    if end != len(frame):
-        raise ProtocolError(f"Produce request v{version}: {len(frame) - end} bytes too many")
     key = "topic_id" if version >= TOPIC_IDS_FROM else "name"
     topics = [
         (topic[key], [(part["index"], part["records"]) for part in topic["partition_data"]])
