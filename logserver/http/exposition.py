@@ -89,14 +89,15 @@ async def render_partitions(reader: PartitionsReader) -> AsyncIterator[bytes]:
         rows = reader.rows()
     except PageError:
         return
-    found: list[PartitionFigures] = []
+    by_name: dict[tuple[str, int], PartitionFigures] = {}
     for row in rows:
         figures = reader.read(row)
         if figures is not None:
-            found.append(figures)
+            # a topic that was just recreated may still have its former row as well
+            by_name[figures[:2]] = figures
         if row % PARTITIONS_PER_TURN == 0:
             await asyncio.sleep(0)
-    found.sort(key=lambda figures: figures[:2])
+    found = [by_name[name] for name in sorted(by_name)]
     for column, metric in enumerate(PARTITION_METRICS, start=2):
         yield header(metric.name, "gauge", metric.help).encode()
         for first in range(0, len(found), PARTITIONS_PER_TURN):

@@ -1,0 +1,122 @@
+"""The command tree and what happens when a command ends badly.
+
+Commands are click commands whose modules import next to nothing; client, storage and rich are
+loaded inside the functions that use them. click is run without its own error handling, so that
+every failure leaves by the same door: one sentence on standard error, one exit code.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from logserver.cli.consume import consume
+from logserver.cli.exits import EXIT_MEANINGS, CommandError, Exit, tell
+from logserver.cli.options import suggestion
+from logserver.cli.pages import Page, PageGroup
+from logserver.cli.produce import produce
+from logserver.cli.topic import topic
+
+EPILOG = "Exit codes:\n" + "\n".join(
+    f"  {code.value:>3}  {meaning.partition('.')[0]}." for code, meaning in EXIT_MEANINGS.items()
+)
+
+
+class Serve(Page):
+    """`serve` in the list of commands; its options are read by logserver.cli.serve."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep every word as it is."""
+        ctx.params = {"words": list(args)}
+        ctx.args = []
+        return []
+
+
+def _serve(words: list[str]) -> int:
+    from logserver.cli.serve import run_serve
+
+    return run_serve(words)
+
+
+@click.group(
+    cls=PageGroup,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(
+    None, "--version", "-V", package_name="logserver", message="%(prog)s %(version)s"
+)
+def app() -> None:
+    """A Kafka-compatible log server, and the tools around it.
+
+    Start a server with 'logserver serve', then write and read:
+
+    \b
+      logserver topic create readings --partitions 4
+      echo 'hello' | logserver produce readings
+      logserver consume readings --from beginning
+
+    Every command that talks to a server takes --bootstrap HOST:PORT (or LOGSERVER_BOOTSTRAP), and
+    every command takes --json.
+    """
+
+
+app.add_command(Serve("serve", callback=_serve, help="Run the server."))
+for command in (topic, produce, consume):
+    app.add_command(command)
+
+
+def run_app(words: Sequence[str]) -> int:
+    """Run one command line; the exit code. Nothing but exit codes leaves this function."""
+    try:
+        code = app.main(list(words), prog_name="logserver", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else Exit.OK
+    except CommandError as error:
+        tell(error.message)
+        return error.code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return Exit.USAGE
+    except click.UsageError as error:
+        tell(_usage_sentence(error))
+        return Exit.USAGE
+    except click.ClickException as error:
+        tell(error.format_message())
+        return Exit.FAILED
+    except BrokenPipeError:
+        _let_go_of_stdout()
+        return Exit.BROKEN_PIPE
+    except (KeyboardInterrupt, click.Abort):
+        return Exit.INTERRUPTED
+
+
+def _usage_sentence(error: click.UsageError) -> str:
+    """The complaint after the command's path; the nearest command or option, or where to look."""
+    context = error.ctx
+    path = context.command_path.removeprefix("logserver").strip() if context else ""
+    message = error.format_message().rstrip(".")
+    hint = ""
+    if isinstance(error, click.NoSuchOption):
+        message = f"no such option: {error.option_name}"
+        hint = suggestion(error.option_name, _options_of(context))
+    message = message[:1].lower() + message[1:]
+    before = f"{path}: " if path else ""
+    hint = hint or (
+        f"See 'logserver {path}{' ' if path else ''}--help'." if "?" not in message else ""
+    )
+    return f"{before}{message}. {hint}".rstrip(". ") + ("" if hint.endswith("?") else ".")
+
+
+def _options_of(context: click.Context | None) -> list[str]:
+    if context is None:
+        return []
+    params: list[Any] = context.command.get_params(context)
+    return [name for param in params for name in param.opts if name.startswith("-")]
+
+
+def _let_go_of_stdout() -> None:
+    """Keep the interpreter from flushing into the broken pipe at its exit."""
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115

@@ -1,0 +1,123 @@
+"""`logserver consume`: print records, from where and as one likes."""
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from logserver.cli.connect import client_errors
+from logserver.cli.layout import (
+    DEFAULT_FORMAT,
+    Render,
+    as_json_line,
+    compile_format,
+    for_terminal,
+)
+from logserver.cli.pages import Page, bootstrap_option, json_option
+from logserver.cli.position import Position, PositionType, Timestamp
+
+if TYPE_CHECKING:
+    from logserver.client import Consumer
+
+
+@click.command(
+    cls=Page,
+    epilog="""Format placeholders:
+  %v value   %k key   %h headers   %o offset   %p partition   %t topic   %T timestamp in ms
+  %V and %K lengths of value and key, -1 for null   %% percent   \\n \\t \\r \\0 \\\\
+
+Examples:
+  logserver consume readings
+  logserver consume readings --from end --follow
+  logserver consume readings --from 2026-01-31T12:00:00Z --max-messages 10
+  logserver consume readings --partition 2 --from 1000 --format '%o %k=%v\\n'
+  logserver consume readings --json | jq .value""",
+)
+@click.argument("topic")
+@click.option(
+    "--from",
+    "start",
+    metavar="OFFSET|TIMESTAMP|beginning|end",
+    type=PositionType(),
+    default="beginning",
+    show_default=True,
+    help="Where to start: a bare integer is an offset; a timestamp is ISO 8601 (UTC unless it says "
+    "otherwise) or @ and milliseconds.",
+)
+@click.option(
+    "--partition",
+    "-p",
+    "partitions",
+    metavar="N",
+    type=click.IntRange(0),
+    multiple=True,
+    help="Only this partition; may be repeated. Default: all.",
+)
+@click.option("--follow", "-f", is_flag=True, help="Wait for more instead of stopping at the end.")
+@click.option(
+    "--max-messages", "-n", metavar="N", type=click.IntRange(1), help="Stop after so many records."
+)
+@click.option(
+    "--format",
+    "layout",
+    default=DEFAULT_FORMAT,
+    show_default=True,
+    metavar="TEXT|json",
+    help="How to print a record.",
+)
+@bootstrap_option
+@json_option
+def consume(
+    topic: str,
+    start: Position,
+    partitions: tuple[int, ...],
+    follow: bool,
+    max_messages: int | None,
+    layout: str,
+    bootstrap: str,
+    as_json: bool,
+) -> None:
+    """Print the records of TOPIC.
+
+    Stops at what was the end when it started, unless --follow. Records of one partition come in
+    their order; partitions are interleaved as they arrive.
+    """
+    from logserver.client import Consumer
+
+    render = _render(layout, as_json)
+    with (
+        client_errors(),
+        Consumer(
+            bootstrap,
+            topic,
+            client_id="logserver-cli",
+            partitions=partitions or None,
+            start=start.ms if isinstance(start, Timestamp) else start,
+            stop_at_end=not follow,
+        ) as consumer,
+    ):
+        _print(consumer, render, max_messages)
+
+
+def _render(layout: str, as_json: bool) -> Render:
+    if as_json or layout == "json":
+        return as_json_line
+    try:
+        render = compile_format(layout)
+    except ValueError as error:
+        raise click.UsageError(f"--format: {error}") from None
+    if not sys.stdout.isatty():
+        return render
+    return lambda record: for_terminal(render(record))
+
+
+def _print(consumer: "Consumer", render: Render, max_messages: int | None) -> None:
+    """Write record by record to a buffer that is flushed whenever the consumer would wait."""
+    out = sys.stdout.buffer
+    left = max_messages if max_messages is not None else -1
+    for record in consumer:
+        out.write(render(record))
+        left -= 1
+        if left == 0:
+            break
+    out.flush()
