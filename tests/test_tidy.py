@@ -260,7 +260,7 @@ def runtime_dependencies() -> list[str]:
 def test_each_runtime_dependency_is_imported_in_one_module(package: str) -> None:
     """One module to change when it goes away; the command line may use its two everywhere."""
     users = [name for name in python_files(*PRODUCT) if package in imported_roots(name)]
-    if package in ("typer", "rich"):
+    if package in ("click", "rich"):
         users = [name for name in users if not name.startswith("logserver/cli/")]
         assert not users, f"{package} outside the command line: {users}"
     else:
