@@ -17,6 +17,7 @@ from .scan import all_zeros, last_nonzero
 LOG_SUFFIX: Final = ".log"
 CUT_SUFFIX: Final = ".cut"
 COPY_CHUNK_BYTES: Final = 4 << 20
+PAGE_BYTES: Final = 4096
 
 
 class Cut(NamedTuple):
@@ -31,12 +32,17 @@ class Cut(NamedTuple):
 def copy_end(
     files: Files, directory: str, base_offset: int, position: int
 ) -> tuple[str, int] | None:
-    """Copy a segment's bytes from `position` on, without trailing zeros: (path, size) or None."""
+    """Copy a segment's bytes from `position` on: (path, size), None where there are only zeros.
+
+    Preallocated pages are left out; the zeros of the last page stay, a batch may end with some.
+    """
     source = files.open(f"{directory}/{file_name(base_offset, LOG_SUFFIX)}", write=False)
     try:
-        end_position = last_nonzero(source, position, source.size())
+        size_bytes = source.size()
+        end_position = last_nonzero(source, position, size_bytes)
         if end_position == position:
             return None
+        end_position = min(-(-end_position // PAGE_BYTES) * PAGE_BYTES, size_bytes)
         path = free_path(files, directory, base_offset)
         target = files.open(path, create=True)
         try:

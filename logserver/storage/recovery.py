@@ -226,10 +226,13 @@ class _Run:
         """Walk every unsealed segment in order until the log ends."""
         if not self.bases:
             return
-        self._load_producers(next(base for base in self.bases if base not in self.digests))
+        first = next(base for base in self.bases if base not in self.digests)
+        self._load_producers(first)
         for number, base in enumerate(self.bases):
             if base in self.digests:
                 self._keep_sealed(base)
+                if base > first:  # the seals before it were lost; its producers are not yet known
+                    self._replay(base, self.digests[base].end_offset)
             elif not self._settle(base, self.bases[number + 1 :], *self._walk(base)):
                 break
         mark, end_offset = self.mark, self.recovery.end_offset
@@ -272,7 +275,7 @@ class _Run:
         if stop.found in (Found.END, Found.ZEROS):
             if later and stop.offset == later[0]:
                 return True
-            if not later and where is Where.BELOW and self._ended_in_time(stop):
+            if not later and self._lost_an_empty_segment(base, stop):
                 where = Where.ABOVE
         action = DECISIONS[self.start, where, stop.found, self._follows(base, stop, later)]
         if action is Action.QUARANTINE:
@@ -288,9 +291,14 @@ class _Run:
             cutting.shorten(self.files, self.directory, base, stop.position)
         return False
 
-    def _ended_in_time(self, stop: Stop) -> bool:
-        """Whether a log that lost the empty segment of the mark lost nothing else."""
-        return self.mark is not None and stop.offset == self.mark.offset
+    def _lost_an_empty_segment(self, base: int, stop: Stop) -> bool:
+        """Whether nothing but the new file of a roll is missing, which the mark had seen empty."""
+        mark = self.mark
+        return (
+            mark is not None
+            and base < mark.segment_base_offset
+            and stop.offset == mark.segment_base_offset == mark.offset
+        )
 
     def _follows(self, base: int, stop: Stop, later: list[int]) -> bool:
         """Whether any whole, valid batch stands behind the stop."""
@@ -364,18 +372,22 @@ class _Run:
         self.replay_from = loaded.offset
         first = self.bases[0] if self.stored_epochs is None else loaded.offset
         for base, end in pairwise([*self.bases, until]):
-            if end <= first or base >= until:
-                continue
-            file = self.files.open(self.path(base), write=False)
-            try:
-                observe = _Observer(self, base, None)
-                stop = walk(file, 0, file.size(), base, -1, observe, checked=False)
-            finally:
-                file.close()
-            self.recovery.walked_bytes += stop.position
-            if stop.offset < end:
-                self._quarantine(Quarantine(stop.offset, base, stop.position, stop.why))
+            if end > first and base < until and not self._replay(base, end):
                 return
+
+    def _replay(self, base: int, end_offset: int) -> bool:
+        """Replay the headers of a segment that is on the device; a fault in it is corruption."""
+        file = self.files.open(self.path(base), write=False)
+        try:
+            observe = _Observer(self, base, None)
+            stop = walk(file, 0, file.size(), base, -1, observe, checked=False)
+        finally:
+            file.close()
+        self.recovery.walked_bytes += stop.position
+        if stop.offset >= end_offset:
+            return True
+        self._quarantine(Quarantine(stop.offset, base, stop.position, stop.why))
+        return False
 
     def settle_epochs(self, *, begin_new: bool) -> None:
         """After an unclean start begin a new leader epoch; a new partition begins with epoch 0."""
