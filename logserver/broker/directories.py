@@ -1,0 +1,112 @@
+"""After a start: make the partition directories agree with the metadata log, which is right.
+
+Creating or deleting a topic takes two steps on the disk, a record and the directories, and a power
+cut keeps any mixture of what was not synced. So the directories are compared with the image before
+any of them is opened:
+
+    directory                    its topic id       the image        action
+    ---------------------------  -----------------  ---------------  ----------------------------
+    <topic>-<n>                  this topic's       has <topic>-<n>  keep
+    <topic>-<n>                  none yet           has <topic>-<n>  keep: made, but not written
+    <topic>-<n>                  another, or none   (any)            set aside, its space is freed
+    <topic>-<n>                  none, not empty    has it not       leave: nobody says it is ours
+    <topic>-<n>.<id>-delete      of a live topic    has <topic>-<n>  rename back: the removal's
+                                                                     record was never durable
+    <topic>-<n>.<id>-delete      any other          (any)            its space is freed
+
+The first three lines make sure that a recreated topic never shows old bytes, the fifth that a
+deletion happened wholly or not at all.
+
+Before anything is touched, the metadata log itself must be credible. If it is quarantined, or empty
+beside directories that carry topic ids, its image lacks topics that exist, and this table would
+delete their records. Such a directory is refused.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from logserver.broker.metadata_log import METADATA_TOPIC
+from logserver.storage import checkpoint
+from logserver.storage.failure import Kind, StorageError
+
+if TYPE_CHECKING:
+    from logserver.broker.image import Image
+    from logserver.storage.directory import LogDirectory
+    from logserver.storage.log import Log
+
+logger = logging.getLogger(__name__)
+
+METADATA_DIRECTORY = f"{METADATA_TOPIC}-0"
+
+
+def require_credible(directory: LogDirectory, metadata: Log) -> None:
+    """Refuse a log directory whose metadata log cannot speak for it. Raises StorageError, OSError.
+
+    To be called before the first record is appended to an empty metadata log.
+    """
+    if metadata.recovery.quarantine is not None:
+        raise StorageError(
+            Kind.CORRUPT,
+            f"the metadata log {directory.path}/{METADATA_DIRECTORY} is corrupt from offset "
+            f"{metadata.recovery.quarantine.offset} on, so topics would be missing. Run "
+            "`logserver verify` and restore the directory from a copy.",
+        )
+    if metadata.end_offset > 0:
+        return
+    owned = [
+        name
+        for name, topic_id in directory.partition_directories().items()
+        if topic_id is not None and name != METADATA_DIRECTORY
+    ]
+    if owned:
+        raise StorageError(
+            Kind.CORRUPT,
+            f"{directory.path} has partition directories ({owned[0]}, {len(owned)} in all) but an "
+            f"empty {METADATA_DIRECTORY}. Restore that directory from a copy, or choose another "
+            "--data-dir.",
+        )
+
+
+def reconcile(directory: LogDirectory, image: Image, now_ms: int) -> None:
+    """Carry out the table above. Raises OSError."""
+    owned = {
+        f"{topic.name}-{index}": topic.topic_id
+        for topic in image.topics.values()
+        for index in topic.partitions
+    }
+    present = directory.partition_directories()
+    present.pop(METADATA_DIRECTORY, None)
+    for name, topic_id in list(present.items()):
+        wanted = owned.get(name)
+        if topic_id is None and (wanted is not None or not _is_empty(directory, name)):
+            if wanted is None:
+                logger.warning("%s/%s has no topic id: left as it is", directory.path, name)
+        elif topic_id != wanted:
+            logger.warning("%s belongs to no topic: its space is freed", name)
+            directory.discard(name, now_ms)
+            del present[name]
+    for leftover in list(directory.leftovers):
+        name = leftover.rsplit(".", 1)[0]
+        if name in owned and name not in present:
+            _restore(directory, leftover, name, owned[name])
+
+
+def _is_empty(directory: LogDirectory, name: str) -> bool:
+    return not directory.files.list_directory(f"{directory.path}/{name}")
+
+
+def _restore(directory: LogDirectory, leftover: str, name: str, topic_id: bytes) -> None:
+    """Rename a deleted log's directory back if it is the one of this live topic."""
+    files, path = directory.files, directory.path
+    try:
+        found = checkpoint.read_topic_id(files, f"{path}/{leftover}")
+    except checkpoint.CheckpointError:
+        return
+    if found != topic_id:
+        return
+    logger.warning("the deletion of %s was never completed: it is kept", name)
+    files.rename(f"{path}/{leftover}", f"{path}/{name}")
+    files.sync_directory(path)
+    directory.leftovers.remove(leftover)
