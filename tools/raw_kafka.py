@@ -171,6 +171,13 @@ class RawConnection:
         answer.string()
         return answer.unpack("iihqq")[4]
 
+    def wait_for_end_offset(self, topic: str, offset: int) -> None:
+        """Ask until partition 0 ends there."""
+        deadline_s = time.monotonic() + TIMEOUT_S
+        while (found := self.end_offset(topic)) != offset:
+            if time.monotonic() > deadline_s:
+                raise TimeoutError(f"topic {topic!r} ends at {found}, not at {offset}")
+
     def produce(self, topic: str, step: Step) -> ProduceAnswer:
         """One Produce request; returns the row of its one partition."""
         self.send(produce_frame(topic, step))

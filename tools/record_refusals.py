@@ -5,7 +5,7 @@
 Three tables: `produce` (steps on a fresh topic: bytes in hex, code, base offset), `frames` (raw
 bytes on a fresh connection: the answer, or that Kafka hung up, or that it waited) and
 `topic_names` (codes of CreateTopics and of Metadata with auto-creation). The tests replay them
-against our server: `tests/broker/test_refusals.py`, `tests/server/test_hostile_bytes.py`.
+against our server: `tests/server/test_refusals.py`, `tests/server/test_hostile_bytes.py`.
 
 Re-record when Kafka's release changes, read the difference, and say in the commit what it means.
 """

@@ -161,7 +161,9 @@ class Connection:
         try:
             start = self._handle_frames(buffer, start, end, now_ms)
         except ProtocolError as breach:
-            server.breach(self, str(breach))
+            self.flush()  # what was asked before the breach has its answer
+            if not self.closed:
+                server.breach(self, str(breach))
             return
         if self.closed:
             return
