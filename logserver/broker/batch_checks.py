@@ -78,12 +78,16 @@ def whole_batch(records: memoryview) -> tuple[memoryview | None, Refused]:
 def diagnose(partition: Partition, batch: memoryview, now_ms: int) -> Refused:
     """The code and sentence for one whole batch; FINE if nothing is wrong with it."""
     header = HEADER.unpack_from(batch)
-    for check in (_frame, _attributes, _counts):
-        refused = check(partition, batch, header)
+    for refused in (
+        _frame(partition, batch, header),
+        _attributes(header),
+        _counts(header),
+        _timestamps(partition, header, now_ms),
+        _producer(header),
+    ):
         if refused[0]:
             return refused
-    refused = _timestamps(partition, header, now_ms)
-    return refused if refused[0] else _producer(header)
+    return FINE
 
 
 def _frame(partition: Partition, batch: memoryview, header: tuple[int, ...]) -> Refused:
@@ -100,7 +104,7 @@ def _frame(partition: Partition, batch: memoryview, header: tuple[int, ...]) -> 
     return FINE
 
 
-def _attributes(partition: Partition, batch: memoryview, header: tuple[int, ...]) -> Refused:
+def _attributes(header: tuple[int, ...]) -> Refused:
     attributes = header[5]
     if attributes & TRANSACTIONAL_BIT:
         return (
@@ -119,7 +123,7 @@ def _attributes(partition: Partition, batch: memoryview, header: tuple[int, ...]
     return FINE
 
 
-def _counts(partition: Partition, batch: memoryview, header: tuple[int, ...]) -> Refused:
+def _counts(header: tuple[int, ...]) -> Refused:
     last_delta, count = header[6], header[12]
     if count < 1:
         return errors.INVALID_RECORD, f"a batch of {count} records"

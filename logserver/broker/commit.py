@@ -12,7 +12,7 @@ Why no offset is compared: a waiter joins after its bytes were appended, and `be
 dirty partition; so a task covers every waiter it takes.
 
 Relaxed partitions (`flush.messages` > 1) are synced by the same task shape on a second helper,
-when `flush.messages` or `flush.ms` is reached: nobody waits for them.
+when `flush.messages`, `flush.ms` or a roll is reached: nobody waits for them.
 
 A failed sync fences: see storage. The waiters of that group hear KAFKA_STORAGE_ERROR, and no
 later sync is begun.
@@ -112,7 +112,7 @@ class GroupCommit:
                     listed.remove(partition)
 
     def begin_relaxed(self, now_ms: int, *, everything: bool = False) -> CommitTask | None:
-        """Take the relaxed partitions whose `flush.ms` or `flush.messages` is reached."""
+        """Take the relaxed partitions whose `flush.ms`, `flush.messages` or a roll is reached."""
         if self.fenced or not self.relaxed:
             return None
         due = [p for p in self.relaxed if not p.syncing and (everything or _is_due(p, now_ms))]
@@ -168,5 +168,6 @@ def _is_due(partition: Partition, now_ms: int) -> bool:
     log = partition.log
     return (
         now_ms - partition.dirty_since_ms >= config.flush_ms
+        or bool(log.unsealed)  # rolled: a segment is sealed once it is durable
         or log.end_offset - log.durable_offset >= config.flush_messages
     )

@@ -16,7 +16,7 @@ high watermark.
 from __future__ import annotations
 
 import heapq
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from logserver.broker.sessions import FINAL_EPOCH, INITIAL_EPOCH, NO_SESSION, FetchSession, Wanted
 from logserver.storage.log import OffsetOutOfRange
@@ -136,7 +136,7 @@ def handle_fetch(
     else:
         session = broker.sessions.resume(session_id, session_epoch, now_ms)
         if isinstance(session, int):
-            return fetch_response_parts(version, correlation_id, session, NO_SESSION, [])
+            return _parts(request, session, NO_SESSION, [])
         session.forget(forgotten)
         session.add(topics)
         request.session = session
@@ -268,7 +268,13 @@ def answer_of(
         session.to_the_end(served)
     broker.counters.fetched_bytes += sent_bytes
     session_id = NO_SESSION if session is None else session.session_id
-    parts = fetch_response_parts(request.version, request.correlation_id, 0, session_id, topics)
+    return _parts(request, 0, session_id, topics)
+
+
+def _parts(
+    request: FetchRequest, code: int, session_id: int, topics: list[Any]
+) -> list[bytes | FileSlice]:
+    parts = fetch_response_parts(request.version, request.correlation_id, code, session_id, topics)
     return cast("list[bytes | FileSlice]", parts)
 
 

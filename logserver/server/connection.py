@@ -192,7 +192,7 @@ class Connection:
                 break
             answer = handle(broker, self, buffer[start + 4 : stop], now_ms)
             if answer is not None:
-                if type(answer) is list:
+                if isinstance(answer, list):
                     out.extend(answer)
                 else:
                     out.append(answer)
@@ -271,7 +271,7 @@ class Connection:
                     if head.answer is None:
                         break
                     out.popleft()
-                    if type(head.answer) is list:
+                    if isinstance(head.answer, list):
                         out.extendleft(reversed(head.answer))
                     else:
                         out.appendleft(head.answer)
@@ -417,7 +417,7 @@ class Connection:
 
 def release_parts(answer: bytes | list[Part]) -> None:
     """Release the slices of an answer that nobody will read."""
-    if type(answer) is list:
+    if isinstance(answer, list):
         for part in answer:
             if type(part) is FileSlice:
                 part.release()

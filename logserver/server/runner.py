@@ -47,7 +47,7 @@ class Ready(NamedTuple):
 class Door(Protocol):
     """Another door on the same loop (HTTP)."""
 
-    address: tuple[str, int]
+    address: tuple[str, int] | None
 
     async def close(self) -> None:
         """Stop serving."""

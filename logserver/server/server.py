@@ -164,6 +164,8 @@ class Server:
             broker.wake_waiting()
         if self._touched:
             self._flush_touched()
+        if self.ended:
+            return
         commit = broker.commit
         if (commit.dirty or commit.waiting) and not (commit.in_flight or self._commit_scheduled):
             self._commit_scheduled = True
