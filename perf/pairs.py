@@ -15,7 +15,6 @@ from perf.machine import busy_percent
 from perf.scenarios import Bench, Measured, Plan, Scenario
 from perf.servers import Server
 
-QUIET_WAIT_S = 5.0
 START_BUSY_PERCENT_GOOD = 15.0
 
 
@@ -51,9 +50,9 @@ class Result(NamedTuple):
         return [row[key] for row in rows if key in row]
 
 
-def wait_until_quiet() -> float:
+def wait_until_quiet(seconds: float) -> float:
     """Wait a little for a quiet machine; returns how busy it was at last, in percent of a CPU."""
-    deadline = time.monotonic() + QUIET_WAIT_S
+    deadline = time.monotonic() + seconds
     while (busy := busy_percent()) > START_BUSY_PERCENT_GOOD and time.monotonic() < deadline:
         pass
     return busy
@@ -83,25 +82,34 @@ def run_scenario(
         for side in sides:
             measure(side, scenario, short, [other for other in sides if other is not side])
     bench = Bench(sides[0].server, plan, half_rate)
+    runs: list[dict[str, Measured]] = []
     for number in range(pairs * 2 if pairs > 1 else 1):
         order = sides if number % 2 == 0 else sides[::-1]
         found: dict[str, Measured] = {}
         void = []
         for side in order:
-            busy = wait_until_quiet()
+            busy = wait_until_quiet(plan.quiet_wait_s)
             others = [other for other in sides if other is not side]
             found[side.name] = measure(side, scenario, bench, others)
             reasons = void_reasons(found[side.name].figures, busy)
             void += [f"{side.name}: {reason}" for reason in reasons]
         result.pairs.append(Pair({name: one.figures for name, one in found.items()}, void))
-        for name, one in found.items():
-            for kind, latencies in one.latencies.items():
-                if not void:
-                    result.histograms.setdefault((name, kind), Histogram()).add(latencies)
+        runs.append(found)
         tell(scenario, number, sides, result.pairs[-1])
         if sum(not pair.void for pair in result.pairs) >= pairs:
             break
+    kept = result.valid()
+    for pair, found in zip(result.pairs, runs, strict=True):
+        if pair in kept:
+            merge(result.histograms, found)
     return result
+
+
+def merge(histograms: dict[tuple[str, str], Histogram], found: dict[str, Measured]) -> None:
+    """Add the latencies of one pair."""
+    for side, one in found.items():
+        for kind, latencies in one.latencies.items():
+            histograms.setdefault((side, kind), Histogram()).add(latencies)
 
 
 def tell(scenario: Scenario, number: int, sides: list[Side], pair: Pair) -> None:

@@ -42,9 +42,10 @@ class Plan(NamedTuple):
     16 GB, so that the disk does not decide."""
     log_gb: int = 10
     starts: int = 5
+    quiet_wait_s: float = 5.0
 
 
-QUICK = Plan(seconds=1.0, warm_s=0.2, bytes_max=500_000_000, log_gb=1, starts=1)
+QUICK = Plan(seconds=1.0, warm_s=0.2, bytes_max=500_000_000, log_gb=1, starts=1, quiet_wait_s=0)
 
 
 class Measured(NamedTuple):
