@@ -18,8 +18,11 @@ follow before anything is allocated for it. Every breach raises `ProtocolError`;
 that the slicing of a memoryview can raise by itself (IndexError, struct.error) are named in
 `BREACHES` and turned into ProtocolError at the outermost door, so that the readers stay bare.
 
-Source: kafka.apache.org/protocol ("Protocol Primitive Types"), KIP-482, and for the two upper
-limits Apache Kafka 4.4, which refuses the same numbers.
+Bytes alone are no bound: a list item of two bytes becomes a dict of 250, so that a frame of 100 MB
+could ask for 10 GB. A `Budget` counts the items of all arrays of one message.
+
+Source: kafka.apache.org/protocol ("Protocol Primitive Types"), KIP-482; Apache Kafka 4.4 refuses
+more than 10,000 tagged fields too, and more than a million items, but in each array by itself.
 """
 
 import struct
@@ -31,7 +34,6 @@ from logwire.errors import ProtocolError
 Reader = Callable[[memoryview, int], tuple[Any, int]]
 Writer = Callable[[bytearray, Any], None]
 
-ARRAY_ITEMS_MAX = 1_000_000
 TAGGED_FIELDS_MAX = 10_000
 UVARINT_BYTES_MAX = 5  # 5 x 7 bits hold 32
 VARLONG_BYTES_MAX = 10  # 10 x 7 bits hold 64
@@ -40,6 +42,15 @@ BREACHES = (struct.error, IndexError, UnicodeDecodeError)
 
 INT16 = struct.Struct(">h")
 INT32 = struct.Struct(">i")
+
+
+class Budget:
+    """How many array items the message that is being read may still hold; reset for each."""
+
+    __slots__ = ("left_count",)
+
+    def __init__(self, left_count: int) -> None:
+        self.left_count = left_count
 
 
 def read_uvarint(data: memoryview, position: int) -> tuple[int, int]:
@@ -181,8 +192,13 @@ def bytes_reader(compact: bool, nullable: bool) -> Reader:
     return read
 
 
-def array_reader(item: Reader, item_size_min: int, compact: bool, nullable: bool) -> Reader:
-    """Reads a list (or None); `item_size_min` is the fewest bytes that one item can take."""
+def array_reader(
+    item: Reader, item_size_min: int, compact: bool, nullable: bool, budget: Budget
+) -> Reader:
+    """Reads a list (or None); `item_size_min` is the fewest bytes that one item can take.
+
+    ProtocolError when that many items cannot be in the bytes left, or exceed the budget.
+    """
     read_count = read_compact_size if compact else read_size
 
     def read(data: memoryview, position: int) -> tuple[list[Any] | None, int]:
@@ -190,8 +206,11 @@ def array_reader(item: Reader, item_size_min: int, compact: bool, nullable: bool
         if count < 0:
             check_null(nullable, "array")
             return None, position
-        if count > ARRAY_ITEMS_MAX or count * item_size_min > len(data) - position:
+        if count * item_size_min > len(data) - position:
             raise ProtocolError(f"{count} array items where {len(data) - position} bytes are left")
+        if count > budget.left_count:
+            raise ProtocolError(f"{count} array items where {budget.left_count} more are allowed")
+        budget.left_count -= count
         items = []
         for _ in range(count):
             value, position = item(data, position)

@@ -22,7 +22,7 @@ field) returns None and leaves judgement to the schema. It never has to explain 
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 
 from logwire.errors import ProtocolError
@@ -160,7 +160,7 @@ def name_answer(version: int, name_size: int) -> tuple[Callable[..., bytes], int
 def encode_produce_response(
     version: int,
     correlation_id: int,
-    topics: list[tuple[Topic, list[PartitionAnswer]]],
+    topics: Sequence[tuple[Topic, Sequence[PartitionAnswer]]],
     throttle_ms: int = 0,
 ) -> bytes:
     """Encodes a whole answer frame: size, header, body.
@@ -213,7 +213,7 @@ def encode_named(
 def encode_any(
     version: int,
     correlation_id: int,
-    topics: list[tuple[Topic, list[PartitionAnswer]]],
+    topics: Sequence[tuple[Topic, Sequence[PartitionAnswer]]],
     throttle_ms: int,
 ) -> bytes:
     """Encodes any answer by its schema."""

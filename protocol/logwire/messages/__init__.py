@@ -22,6 +22,11 @@ from logwire.primitives import BREACHES, Reader, Writer
 
 Message = dict[str, Any]
 
+# Items of all arrays of one message together. A request of 100,000 partitions is beyond every
+# client in the field and still below 50 MB of Python objects; answers come from a server that was
+# chosen, and the metadata of a large cluster holds a few hundred thousand items.
+ITEMS_MAX = {"request": 100_000, "response": 1_000_000}
+
 
 class Api(NamedTuple):
     """One API: versions `min_version` to `max_version` are served.
@@ -82,8 +87,8 @@ def reader(api_key: int, version: int, block: str) -> Reader:
     """The compiled reader of a body; `block` is "request" or "response"."""
     from logwire.messages import compiler
 
-    api = served(api_key, version)
-    return compiler.struct_reader(schema(api_key)[block], version, version >= api.flexible_from)
+    compact = version >= served(api_key, version).flexible_from
+    return compiler.message_reader(schema(api_key)[block], version, compact, ITEMS_MAX[block])
 
 
 @cache
@@ -91,8 +96,8 @@ def writer(api_key: int, version: int, block: str) -> Writer:
     """The compiled writer of a body; `block` is "request" or "response"."""
     from logwire.messages import compiler
 
-    api = served(api_key, version)
-    return compiler.struct_writer(schema(api_key)[block], version, version >= api.flexible_from)
+    compact = version >= served(api_key, version).flexible_from
+    return compiler.struct_writer(schema(api_key)[block], version, compact)
 
 
 def served(api_key: int, version: int) -> Api:

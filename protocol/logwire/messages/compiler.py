@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from logwire import primitives
 from logwire.errors import ProtocolError
 from logwire.messages.notation import Field
-from logwire.primitives import Reader, Writer
+from logwire.primitives import Budget, Reader, Writer
 
 FIXED = {
     "bool": "?",
@@ -107,7 +107,26 @@ def default_maker(field: Field) -> Callable[[], Any]:
     return lambda: {name: make() for name, make in makers}
 
 
-def struct_reader(fields: tuple[Field, ...], version: int, compact: bool) -> Reader:
+def message_reader(
+    fields: tuple[Field, ...], version: int, compact: bool, items_max: int
+) -> Reader:
+    """The reader of a whole message, whose arrays hold at most `items_max` items together.
+
+    The budget lives with the compiled message: threads that read the same message and version at
+    once share it, which can only make it stricter than it says.
+    """
+    budget = Budget(items_max)
+    read_struct = struct_reader(fields, version, compact, budget)
+
+    def read(data: memoryview, position: int) -> tuple[dict[str, Any], int]:
+        budget.left_count = items_max
+        message: tuple[dict[str, Any], int] = read_struct(data, position)
+        return message
+
+    return read
+
+
+def struct_reader(fields: tuple[Field, ...], version: int, compact: bool, budget: Budget) -> Reader:
     """The reader of a struct: (data, position) -> (dict, position)."""
     steps, tagged, absent = shape(fields, version)
     plan: list[tuple[Any, Any, int]] = []
@@ -116,8 +135,8 @@ def struct_reader(fields: tuple[Field, ...], version: int, compact: bool) -> Rea
             names = tuple(field.name for field in step.fields)
             plan.append((names, step.layout.unpack_from, step.layout.size))
         else:
-            plan.append((step.name, field_reader(step, version, compact), 0))
-    known = {f.tag or 0: (f.name, field_reader(f, version, compact)) for f in tagged}
+            plan.append((step.name, field_reader(step, version, compact, budget), 0))
+    known = {f.tag or 0: (f.name, field_reader(f, version, compact, budget)) for f in tagged}
     makers = [(field.name, default_maker(field)) for field in (*tagged, *absent)]
     constants = {name: make() for name, make in makers if not isinstance(make(), list | dict)}
     fresh = [(name, make) for name, make in makers if name not in constants]
@@ -185,17 +204,20 @@ def write_extras(out: bytearray, message: dict[str, Any], extras: list[Any]) -> 
     primitives.write_tagged(out, fields)
 
 
-def field_reader(field: Field, version: int, compact: bool) -> Reader:
+def field_reader(field: Field, version: int, compact: bool, budget: Budget) -> Reader:
     nullable = field.nullable(version)
     if field.is_array:
-        item = item_reader(field, version, compact, False)
-        return primitives.array_reader(item, size_min(field, version, compact), compact, nullable)
-    return item_reader(field, version, compact, nullable)
+        item = item_reader(field, version, compact, False, budget)
+        smallest = size_min(field, version, compact)
+        return primitives.array_reader(item, smallest, compact, nullable, budget)
+    return item_reader(field, version, compact, nullable, budget)
 
 
-def item_reader(field: Field, version: int, compact: bool, nullable: bool) -> Reader:
+def item_reader(
+    field: Field, version: int, compact: bool, nullable: bool, budget: Budget
+) -> Reader:
     if field.kind == "struct":
-        read = struct_reader(field.fields, version, compact)
+        read = struct_reader(field.fields, version, compact, budget)
         return nullable_reader(read) if nullable else read
     if field.kind == "string":
         return primitives.string_reader(compact, nullable)

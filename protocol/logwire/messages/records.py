@@ -16,6 +16,7 @@ from logwire.messages import Message, compiler, notation
 from logwire.primitives import BREACHES, Reader, Writer, read_uvarint, write_uvarint
 
 FRAME_VERSION = 1
+ITEMS_MAX = 10_000  # replicas of a partition, listeners of a broker: dozens at most
 
 
 class RecordKind(NamedTuple):
@@ -112,7 +113,7 @@ def schema() -> Mapping[str, tuple[notation.Field, ...]]:
 
 @cache
 def record_reader(name: str, version: int) -> Reader:
-    return compiler.struct_reader(schema()[name], version, compact=True)
+    return compiler.message_reader(schema()[name], version, True, ITEMS_MAX)
 
 
 @cache
