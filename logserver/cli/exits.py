@@ -42,7 +42,7 @@ EXIT_MEANINGS: dict[Exit, str] = {
     Exit.LOCKED: "Another process owns the data directory.",
     Exit.CONFIG: "The configuration is refused, or needs a confirmation such as `--insecure`.",
     Exit.INTERRUPTED: "Stopped by Ctrl-C.",
-    Exit.BROKEN_PIPE: "Whoever read the output went away (`consume | head`).",
+    Exit.BROKEN_PIPE: "Whoever read the output went away, as `head` does after its ten lines.",
 }
 
 

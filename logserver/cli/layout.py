@@ -1,7 +1,8 @@
 """How one consumed record is printed: a format with placeholders, or one JSON object per line.
 
     %v value   %k key   %h headers   %o offset   %p partition   %t topic   %T timestamp (ms)
-    %V length of the value   %K length of the key   %% a percent sign   \\n \\t \\r \\0 \\\\ as usual
+    %V length of the value   %K length of the key   %% a percent sign
+    \\n \\t \\r \\0 \\\\ as usual
 
 The letters are kcat's where kcat has one (its %s, the value, works too; its lengths are %S and %K).
 Values and keys are written as they are, byte for byte; a null is nothing. On a terminal control

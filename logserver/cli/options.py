@@ -62,16 +62,16 @@ def parse_options(command: str, options: Sequence[Option], words: Sequence[str])
 
 def _unknown(command: str, word: str, known: list[str]) -> str:
     if not word.startswith("-"):
-        return f"{command}: unexpected argument {word!r}; try '{command} --help'"
+        return f"{command}: unexpected argument {word!r}; try 'logserver {command} --help'"
     hint = suggestion(word, known)
-    return f"{command}: no such option: {word}. {hint or f'See {command} --help.'}"
+    return f"{command}: no such option: {word}. {hint or f'See logserver {command} --help.'}"
 
 
 def suggestion(word: str, known: Sequence[str]) -> str:
     """ "Did you mean ...?" with the nearest known word, or nothing when none is near."""
     import difflib
 
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.7)
     return f"Did you mean {near[0]}?" if near else ""
 
 

@@ -85,9 +85,9 @@ def run_serve(words: Sequence[str]) -> int:
     """The command; returns the exit code."""
     started = time.monotonic()
     try:
-        given = parse_options("logserver serve", OPTIONS, words)
+        given = parse_options("serve", OPTIONS, words)
         if "help" in given.flags:
-            print(help_text("logserver serve [OPTIONS]", ABOUT, OPTIONS, AFTER))
+            print(help_page())
             return Exit.OK
         if "version" in given.flags:
             print(f"logserver {__version__}")
@@ -96,6 +96,11 @@ def run_serve(words: Sequence[str]) -> int:
     except CommandError as error:
         tell(error.message)
         return error.code
+
+
+def help_page() -> str:
+    """What --help prints."""
+    return help_text("logserver serve [OPTIONS]", ABOUT, OPTIONS, AFTER)
 
 
 def _serve(given: Given, started: float) -> int:
@@ -127,7 +132,7 @@ def _configuration(given: Given) -> BrokerConfig:
     for word in given.lists["set"]:
         key, equals, value = word.partition("=")
         if not equals or not key:
-            raise CommandError(Exit.USAGE, f"logserver serve: --set {word}: write KEY=VALUE")
+            raise CommandError(Exit.USAGE, f"serve: --set {word}: write KEY=VALUE")
         overrides[key.strip()] = value
     if "data-dir" in given.values:
         # log.dirs is a list and would take a comma in the path for a second directory
@@ -171,7 +176,7 @@ def _address(option: str, text: str) -> str:
     if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise CommandError(
             Exit.USAGE,
-            f"logserver serve: {option} {text}: write HOST:PORT with a port of 0 to 65535, "
+            f"serve: {option} {text}: write HOST:PORT with a port of 0 to 65535, "
             f"for example {option} 127.0.0.1:9092",
         )
     return f"{host}:{port}"
