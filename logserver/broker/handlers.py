@@ -10,7 +10,7 @@ place for it at the top, the others repeat it for every item of the request, as 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from logserver.broker.alter_configs import handle_alter_configs, handle_incremental_alter_configs
 from logserver.broker.api_versions import handle_api_versions
@@ -62,17 +62,18 @@ HANDLERS: dict[int, Handler] = {
 
 def refuse(api_key: int, request: Message, refusal: Refusal) -> Message:
     """The response that refuses a whole request with this code and sentence."""
-    shape = _SHAPES.get(api_key)
     top = {"error_code": refusal.code, "error_message": refusal.message}
-    return {**top, **shape(request, top)} if shape is not None else top
+    shape = _SHAPES.get(api_key)
+    return top if shape is None else shape(request, top)
 
 
 def _metadata(request: Message, top: Message) -> Message:
     topics = [
-        {**top, "name": topic["name"], "topic_id": topic.get("topic_id", NO_TOPIC_ID)}
+        # No name where an id was asked for: only versions from 12 on can say null.
+        {**top, "name": topic["name"] or "", "topic_id": topic.get("topic_id", NO_TOPIC_ID)}
         for topic in request["topics"] or ()
     ]
-    return {"topics": [{**topic, "partitions": []} for topic in topics], "brokers": []}
+    return {"error_code": top["error_code"], "topics": topics}
 
 
 def _delete_topics(request: Message, top: Message) -> Message:
@@ -84,26 +85,20 @@ def _delete_topics(request: Message, top: Message) -> Message:
     return {"responses": [*named, *given]}
 
 
-def _api_versions(_request: Message, _top: Message) -> Message:
-    return {"api_keys": []}
-
-
 def _describe_topic_partitions(request: Message, top: Message) -> Message:
-    topics = [{**top, "name": topic["name"], "partitions": []} for topic in request["topics"]]
-    return {"topics": topics, "next_cursor": None}
+    return {"topics": [{**top, "name": topic["name"]} for topic in request["topics"]]}
 
 
-def _describe_cluster(_request: Message, _top: Message) -> Message:
-    return {"cluster_id": "", "brokers": []}
+def _init_producer_id(_request: Message, top: Message) -> Message:
+    return {**top, "producer_epoch": -1}
 
 
-def _init_producer_id(_request: Message, _top: Message) -> Message:
-    return {"producer_id": -1, "producer_epoch": -1}
+def _describe_cluster(_request: Message, top: Message) -> Message:
+    return {**top, "cluster_id": ""}
 
 
-_SHAPES: dict[int, Callable[[Message, Message], dict[str, Any]]] = {
+_SHAPES: dict[int, Callable[[Message, Message], Message]] = {
     3: _metadata,
-    18: _api_versions,
     20: _delete_topics,
     22: _init_producer_id,
     60: _describe_cluster,

@@ -82,8 +82,9 @@ def handle_list_offsets(broker: Broker, request: Message, context: Context) -> M
     topics = []
     for topic in request["topics"]:
         name, partitions = topic["name"], []
-        for asked in topic["partitions"]:
-            index, code, place = asked["partition_index"], errors.NONE, NOWHERE
+        # A partition that is asked for twice is refused, and answered once.
+        for index, asked in {p["partition_index"]: p for p in topic["partitions"]}.items():
+            code, place = errors.NONE, NOWHERE
             try:
                 if counts[name, index] > 1:
                     raise Refusal(errors.INVALID_REQUEST)

@@ -97,11 +97,12 @@ def _answer_by_id(broker: Broker, topic_id: bytes, asked: bool) -> Message:
     topic = broker.image.topics.get(topic_id)
     if topic is not None:
         return _topic_answer(broker, topic, asked)
-    return _refused_topic(None, topic_id, errors.UNKNOWN_TOPIC_ID)
+    return _refused_topic(None, topic_id, errors.UNKNOWN_TOPIC_ID, asked)
 
 
 def _answer_by_name(broker: Broker, name: str, request: Message, context: Context) -> Message:
     topic = broker.image.topics_by_name.get(name)
+    asked = bool(request.get("include_topic_authorized_operations"))
     if topic is None:
         # Before version 4 a client could not say whether it allows creation, and meant yes.
         allowed = request.get("allow_auto_topic_creation", True)
@@ -112,18 +113,18 @@ def _answer_by_name(broker: Broker, name: str, request: Message, context: Contex
                 raise Refusal(errors.UNKNOWN_TOPIC_OR_PARTITION)
             topic = create_default(broker, name, context)
         except Refusal as refusal:
-            return _refused_topic(name, NO_TOPIC_ID, refusal.code)
-    return _topic_answer(broker, topic, bool(request.get("include_topic_authorized_operations")))
+            return _refused_topic(name, NO_TOPIC_ID, refusal.code, asked)
+    return _topic_answer(broker, topic, asked)
 
 
-def _refused_topic(name: str | None, topic_id: bytes, code: int) -> Message:
+def _refused_topic(name: str | None, topic_id: bytes, code: int, asked: bool) -> Message:
     return {
         "error_code": code,
         "name": name,
         "topic_id": topic_id,
         "is_internal": name is not None and is_internal(name),
         "partitions": [],
-        "topic_authorized_operations": NOT_ASKED,
+        "topic_authorized_operations": TOPIC_OPERATIONS if asked else NOT_ASKED,
     }
 
 
@@ -134,14 +135,13 @@ def _topic_answer(broker: Broker, topic: Topic, asked: bool) -> Message:
         "topic_id": topic.topic_id,
         "is_internal": is_internal(topic.name),
         "partitions": [
-            partition_answer(broker, topic, partition) for partition in topic.partitions.values()
+            _partition_answer(broker, topic, partition) for partition in topic.partitions.values()
         ],
         "topic_authorized_operations": TOPIC_OPERATIONS if asked else NOT_ASKED,
     }
 
 
-def partition_answer(broker: Broker, topic: Topic, partition: TopicPartition) -> Message:
-    """One partition as Metadata and DescribeTopicPartitions show it."""
+def _partition_answer(broker: Broker, topic: Topic, partition: TopicPartition) -> Message:
     return {
         "error_code": errors.NONE,
         "partition_index": partition.index,
@@ -150,9 +150,6 @@ def partition_answer(broker: Broker, topic: Topic, partition: TopicPartition) ->
         "replica_nodes": partition.replicas,
         "isr_nodes": partition.replicas,
         "offline_replicas": [],
-        # Empty, never null: Java's TopicCommand dereferences both.
-        "eligible_leader_replicas": [],
-        "last_known_elr": [],
     }
 
 
@@ -160,7 +157,10 @@ def handle_describe_cluster(broker: Broker, request: Message, context: Context) 
     """The brokers of the cluster; asking this listener for controllers is refused."""
     endpoint_type = request.get("endpoint_type", BROKER_ENDPOINTS)
     if endpoint_type == CONTROLLER_ENDPOINTS:
-        sentence = "The request was sent to an endpoint of the wrong type."
+        sentence = (
+            "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type "
+            "CONTROLLER"
+        )
         raise Refusal(errors.MISMATCHED_ENDPOINT_TYPE, sentence)
     if endpoint_type != BROKER_ENDPOINTS:
         sentence = f"Unsupported endpoint type {endpoint_type}"
@@ -190,15 +190,10 @@ def handle_describe_topic_partitions(
     broker: Broker, request: Message, _context: Context
 ) -> Message:
     """Topics in name order with at most a page of partitions; the cursor says where to go on."""
-    cursor = request["cursor"]
-    first_name, first_index = "", 0
-    if cursor is not None:
-        first_name, first_index = cursor["topic_name"], cursor["partition_index"]
-        if first_index < 0:
-            sentence = f"DescribeTopicPartitionsRequest cursor partition must be valid: {cursor}"
-            raise Refusal(errors.INVALID_REQUEST, sentence)
     names = sorted({topic["name"] for topic in request["topics"]} or broker.image.topics_by_name)
-    left = min(request["response_partition_limit"], broker.config.max_request_partition_size_limit)
+    first_name, first_index = _start(request)
+    page = min(request["response_partition_limit"], broker.config.max_request_partition_size_limit)
+    left = max(1, page)
     answers: list[Message] = []
     for name in names:
         if name < first_name:
@@ -218,10 +213,27 @@ def handle_describe_topic_partitions(
     return _page(answers, None)
 
 
+def _start(request: Message) -> tuple[str, int]:
+    """Topic and partition to begin with."""
+    cursor = request["cursor"]
+    if cursor is None:
+        return "", 0
+    name, index = cursor["topic_name"], cursor["partition_index"]
+    if index < 0:
+        sentence = f"DescribeTopicPartitionsRequest cursor partition must be valid: {cursor}"
+        raise Refusal(errors.INVALID_REQUEST, sentence)
+    if request["topics"] and all(topic["name"] != name for topic in request["topics"]):
+        sentence = (
+            f"DescribeTopicPartitionsRequest topic list should contain the cursor topic: {name}"
+        )
+        raise Refusal(errors.INVALID_REQUEST, sentence)
+    return name, index
+
+
 def _missing_topic(name: str) -> Message:
     invalid = refusal_of(name) is not None
     code = errors.INVALID_TOPIC_EXCEPTION if invalid else errors.UNKNOWN_TOPIC_OR_PARTITION
-    return _refused_topic(name, NO_TOPIC_ID, code)
+    return _refused_topic(name, NO_TOPIC_ID, code, asked=True)
 
 
 def _described(broker: Broker, topic: Topic, indexes: range) -> Message:
@@ -230,7 +242,15 @@ def _described(broker: Broker, topic: Topic, indexes: range) -> Message:
         "name": topic.name,
         "topic_id": topic.topic_id,
         "is_internal": is_internal(topic.name),
-        "partitions": [partition_answer(broker, topic, topic.partitions[i]) for i in indexes],
+        # Empty, never null: Java's TopicCommand dereferences both.
+        "partitions": [
+            {
+                **_partition_answer(broker, topic, topic.partitions[index]),
+                "eligible_leader_replicas": [],
+                "last_known_elr": [],
+            }
+            for index in indexes
+        ],
         "topic_authorized_operations": TOPIC_OPERATIONS,
     }
 

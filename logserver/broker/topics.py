@@ -23,7 +23,6 @@ from logserver.broker.create_topics import (
     require_room,
     storage_refusal,
 )
-from logserver.broker.metadata_log import METADATA_TOPIC
 from logwire import errors
 from logwire.errors import ERRORS, Refusal
 from logwire.messages import Message
@@ -59,7 +58,7 @@ def handle_delete_topics(broker: Broker, request: Message, context: Context) -> 
     for item in wanted:
         if item.refusal is None:
             _resolve(broker.image, item)
-    _refuse_doubles(wanted)
+    wanted = _without_doubles(wanted)
     topics = [item.topic for item in wanted if item.topic is not None and item.refusal is None]
     try:
         remove(broker, topics, context)
@@ -96,9 +95,6 @@ def _resolve(image: Image, item: Wanted) -> None:
     if item.name is None:
         item.topic = image.topics.get(item.topic_id)
         missing = errors.UNKNOWN_TOPIC_ID
-    elif item.name == METADATA_TOPIC:
-        item.refusal = _invalid(f"Deletion of internal topic {METADATA_TOPIC} is prohibited.")
-        return
     else:
         item.topic = image.topics_by_name.get(item.name)
         missing = errors.UNKNOWN_TOPIC_OR_PARTITION
@@ -108,12 +104,17 @@ def _resolve(image: Image, item: Wanted) -> None:
         item.name, item.topic_id = item.topic.name, item.topic.topic_id
 
 
-def _refuse_doubles(wanted: list[Wanted]) -> None:
-    counts = Counter(item.topic_id for item in wanted if item.topic is not None)
+def _without_doubles(wanted: list[Wanted]) -> list[Wanted]:
+    """A topic that was given by id and by name is answered once, and refused."""
+    kept: dict[object, Wanted] = {}
     for item in wanted:
-        if item.topic is not None and counts[item.topic_id] > 1:
-            sentence = "The provided topic name maps to an ID that was already supplied."
-            item.refusal = _invalid(sentence)
+        double = item.topic is not None and item.topic_id in kept
+        if double:
+            item.refusal = _invalid(
+                "The provided topic name maps to an ID that was already supplied."
+            )
+        kept[item if item.topic is None else item.topic_id] = item
+    return list(kept.values())
 
 
 def _deleted_result(item: Wanted) -> Message:
