@@ -28,7 +28,7 @@ class FailingFiles(Files):
     """Fail call number `fail_at` (from 1) among `kinds` with `error`; later ones too if `for_good`.
 
     `fail_at` 0 fails nothing. `calls` counts by kind, `matching_count` those that could have
-    failed, `failed_count` those that did.
+    failed, `failed_count` those that did; `pread_bytes` is what was read.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class FailingFiles(Files):
         self.kinds = kinds
         self.for_good = for_good
         self.calls: Counter[str] = Counter()
+        self.pread_bytes = 0
         self.matching_count = 0
         self.failed_count = 0
 
@@ -133,7 +134,9 @@ class FailingFile(File):
         self._inner.pwrite(data, position)
 
     def pread(self, size_bytes: int, position: int) -> bytes:
-        return self._files.call("pread", self.path, lambda: self._inner.pread(size_bytes, position))
+        data = self._files.call("pread", self.path, lambda: self._inner.pread(size_bytes, position))
+        self._files.pread_bytes += len(data)
+        return data
 
     def size(self) -> int:
         return self._inner.size()
@@ -155,6 +158,9 @@ class FailingFile(File):
 
     def resident_bytes(self, position: int, size_bytes: int) -> int | None:
         return self._inner.resident_bytes(position, size_bytes)
+
+    def populate(self, position: int, size_bytes: int) -> None:
+        self._inner.populate(position, size_bytes)
 
     def close(self) -> None:
         self._inner.close()

@@ -33,13 +33,14 @@ from logserver.config import TopicConfig
 
 from . import checkpoint, maintenance, opening, retention, timestamps
 from .checkpoint import LeaderEpochs
+from .file_slice import FileSlice
 from .files import Files, is_disk_full
 from .lookup import Lookup
 from .maintenance import NEVER, Chore
 from .mark import MarkEntry
 from .producers import ProducerStates
 from .recovery import Recovery
-from .segment import RELATIVE_OFFSET_MAX, FileSlice, Segment
+from .segment import RELATIVE_OFFSET_MAX, Segment
 from .sync import SyncTask
 
 __all__ = ["FencedError", "FileSlice", "Log", "OffsetOutOfRange", "SyncTask"]
@@ -99,6 +100,7 @@ class Log:
         "topic_id",
         "unsealed",
         "wants_maintenance",
+        "wants_space",
     )
 
     def __init__(
@@ -135,7 +137,8 @@ class Log:
         }
         self.doomed: list[Segment] = []
         self.wants_maintenance = bool(self.unsealed)
-        self.allocate_after_position = maintenance.next_allocation_position(self.active)
+        self.wants_space = False
+        self.allocate_after_position = maintenance.first_allocation_position(self.active)
         self.clock_guard = retention.ClockGuard()
         self.rolls_count = self.syncs_count = self.retention_held_count = 0
         self.deleted_ms: int | None = None
@@ -229,7 +232,7 @@ class Log:
             segment.add_index_entry(position, base_offset, last_offset, self._interval_bytes)
         if end > self.allocate_after_position:
             self.allocate_after_position = NEVER
-            self.wants_maintenance = True
+            self.wants_space = self.wants_maintenance = True
         return base_offset
 
     def _make_room(
@@ -298,7 +301,7 @@ class Log:
         self.active = new
         self._hot_from_offset = old.base_offset
         self.rolls_count += 1
-        self.allocate_after_position = maintenance.next_allocation_position(new)
+        self.allocate_after_position = maintenance.first_allocation_position(new)
         self._set_limits()
         return new
 

@@ -88,7 +88,7 @@ class Lookup:
 
     def keep_mapped(self, segment: Segment) -> None:
         """Count a sealed segment among those whose indexes are mapped, and unmap the oldest."""
-        if segment.sealed and segment.lazy_offset_index is None:
+        if segment.sealed and segment not in self.mapped:
             self.mapped.append(segment)
             if len(self.mapped) > MAPPED_COUNT_MAX:
                 self.mapped.pop(0).forget_indexes()

@@ -45,17 +45,15 @@ def chores(log: Log) -> list[Chore]:
     return result + _removals(log)
 
 
-def next_allocation_position(segment: Segment) -> int:
-    """Return the tail position after which an append asks for more space."""
-    if segment.allocated_bytes <= segment.hot_from_position:
-        return max(segment.size_bytes, IN_USE_BYTES)
-    return segment.allocated_bytes - AHEAD_BYTES
+def first_allocation_position(segment: Segment) -> int:
+    """Return the tail position after which appends to a fresh segment ask for space."""
+    return max(segment.size_bytes, IN_USE_BYTES)
 
 
 def _allocation(log: Log) -> list[Chore]:
     segment = log.active
     start = max(segment.allocated_bytes, segment.size_bytes)
-    wanted = segment.size_bytes > next_allocation_position(segment)
+    wanted, log.wants_space = log.wants_space, False
     step = FIRST_STEP_BYTES if segment.allocated_bytes == 0 else STEP_BYTES
     end = min(start + step, log.config.segment_bytes)
     if not wanted or segment.busy or end <= start:

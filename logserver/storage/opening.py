@@ -105,6 +105,8 @@ class _WalkedSegments:
                 sealed=found.sealed,
                 interval_bytes=self._interval_bytes,
             )
+            if not found.sealed and not segment.has_sound_indexes():
+                segment.rebuild_indexes(self._interval_bytes)
             return segment
         walked = self._segments.pop(found.base_offset, None)
         segment = self._open(found.base_offset) if walked is None else walked

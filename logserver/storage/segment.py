@@ -8,9 +8,9 @@ in `logwire.batch`): `size_bytes` is the true tail, what lies behind it was neve
 before the tail are never rewritten and the file is never made shorter than it, because `sendfile`
 may still be reading them for somebody.
 
-Who reads holds: a `FileSlice` counts as one hold from `Log.read` to `release`, and a segment that
-retention, trim or a delete has doomed keeps descriptor and file until nobody holds it. A queued
-descriptor number that was closed and reused would send another file's bytes.
+Who reads holds: a slice (see `file_slice`) counts as one hold from `Log.read` to `release`, and a
+segment that retention, trim or a delete has doomed keeps descriptor and file until nobody holds it.
+A queued descriptor number that was closed and reused would send another file's bytes.
 
 Where a batch starts is known without reading: from the index for every `index.interval.bytes`, and
 from the end of the last read for a sequential reader. Else a few headers are read (`walk`), never
@@ -26,7 +26,7 @@ from typing import NamedTuple
 from logwire.batch import HEADER, HEADER_BYTES, LENGTH_OVERHEAD_BYTES, MAGIC
 
 from .files import Buffer, File, Files
-from .index import TIME_ENTRY_BYTES, OffsetIndex, TimeIndex
+from .index import OFFSET_ENTRY_BYTES, TIME_ENTRY_BYTES, OffsetIndex, TimeIndex
 
 LOG_SUFFIX = ".log"
 INDEX_SUFFIX = ".index"
@@ -58,45 +58,6 @@ class BatchAt(NamedTuple):
     last_offset: int
     max_timestamp_ms: int
     attributes: int
-
-
-class FileSlice:
-    """Whole batches of one segment, to be sent by `sendfile(fileno(), position, size_bytes)`.
-
-    `first_offset` is what was asked for (the first batch may begin before it), `next_offset` where
-    the next read goes on. `hot`: appended by this process lately, so surely in the page cache.
-    Whoever got the slice calls `release` once, when the last byte has left.
-    """
-
-    __slots__ = ("first_offset", "hot", "next_offset", "position", "segment", "size_bytes")
-
-    def __init__(
-        self,
-        segment: Segment,
-        position: int,
-        size_bytes: int,
-        first_offset: int,
-        next_offset: int,
-        hot: bool,
-    ) -> None:
-        self.segment = segment
-        self.position = position
-        self.size_bytes = size_bytes
-        self.first_offset = first_offset
-        self.next_offset = next_offset
-        self.hot = hot
-
-    def fileno(self) -> int:
-        """Return the segment's descriptor, valid until `release`."""
-        return self.segment.file.fileno()
-
-    def read(self) -> bytes:
-        """Return the bytes themselves, for doors that cannot sendfile. Raises OSError."""
-        return self.segment.file.pread(self.size_bytes, self.position)
-
-    def release(self) -> None:
-        """Let the segment go."""
-        self.segment.release()
 
 
 class Segment:
@@ -259,6 +220,19 @@ class Segment:
             self.index_after_position = last_position + interval_bytes
             self._take_youngest(self.lazy_time_index)
 
+    def has_sound_indexes(self) -> bool:
+        """Tell whether loaded indexes fit the segment as it is now (Kafka's sanityCheck)."""
+        offsets, times = self.offset_index, self.time_index
+        if len(offsets.data) % OFFSET_ENTRY_BYTES or len(times.data) % TIME_ENTRY_BYTES:
+            return False
+        if self.size_bytes and not times.count:
+            return False  # every segment with a timestamp ends its time index with it
+        last = offsets.count - 1
+        return last < 0 or (
+            0 <= offsets.position(last) < self.size_bytes
+            and 0 <= offsets.last_offset(last) < self.end_offset - self.base_offset
+        )
+
     def rebuild_indexes(self, interval_bytes: int) -> None:
         """Make both indexes anew, in memory, from the headers of all batches.
 
@@ -341,19 +315,28 @@ class Segment:
     def locate(self, offset: int) -> int:
         """Return the start position of the batch that holds `offset` (or the next that does).
 
-        Reads nothing when the index knows the batch, else 8 bytes, else headers of at most one
-        index interval. Raises OSError, CorruptSegmentError.
+        Reads nothing when the index knows the batch, else its header, else headers of at most one
+        index interval. Entries that were not made by this process are checked by what is read.
+        Raises OSError, CorruptSegmentError.
         """
-        index = self.offset_index
         relative_offset = offset - self.base_offset
+        if relative_offset == 0:
+            return 0
+        index = self.offset_index
         entry = index.find_offset(relative_offset)
         end = self.size_bytes
         if entry < index.count:
             end = index.position(entry)
             if self.first_offset_of(entry) <= offset:
                 return end
-        start = index.position(entry - 1) if entry else 0
+        start, known_last = 0, None
+        if entry:
+            start = index.position(entry - 1)
+            known_last = self.base_offset + index.last_offset(entry - 1)
         for batch in self.walk(start, end):
+            if known_last not in (None, batch.last_offset):
+                raise CorruptSegmentError(f"the index of {self.file.path} is wrong at {start}")
+            known_last = None
             if batch.last_offset >= offset:
                 return batch.position
         raise CorruptSegmentError(f"offset {offset} is not in {self.file.path}")
@@ -379,18 +362,20 @@ class Segment:
         return end, next_offset
 
     def first_offset_of(self, entry: int) -> int:
-        """Return the first offset of an indexed batch, read from the log if not remembered."""
+        """Return the first offset of an indexed batch: remembered, or read and checked."""
         relative_offset = self.offset_index.first_offset(entry)
         if relative_offset is not None:
             return self.base_offset + relative_offset
+        last_offset = self.base_offset + self.offset_index.last_offset(entry)
         position = self.offset_index.position(entry)
-        first = int.from_bytes(self.file.pread(8, position), "big", signed=True)
-        last = self.base_offset + self.offset_index.last_offset(entry)
-        if not (self.base_offset <= first <= last and position < self.size_bytes):
-            raise CorruptSegmentError(f"no batch at {position} of {self.file.path}")
-        return first
+        batch = next(self.walk(position, self.size_bytes, HEADER_BYTES), None)
+        if batch is None or batch.last_offset != last_offset:
+            raise CorruptSegmentError(f"entry {entry} of the index of {self.file.path} is wrong")
+        return batch.first_offset
 
-    def walk(self, position: int, end_position: int) -> Iterator[BatchAt]:
+    def walk(
+        self, position: int, end_position: int, window_bytes: int = WALK_WINDOW_BYTES
+    ) -> Iterator[BatchAt]:
         """Iterate over the batches that start in [position, end_position), reading headers only.
 
         Raises OSError, and CorruptSegmentError where no batch starts.
@@ -399,7 +384,7 @@ class Segment:
         while position < end_position:
             at = position - window_position
             if at + HEADER_BYTES > len(window):
-                want = HEADER_BYTES if size > WALK_WINDOW_BYTES else WALK_WINDOW_BYTES
+                want = HEADER_BYTES if size > window_bytes else window_bytes
                 window = self.file.pread(min(want, self.size_bytes - position), position)
                 window_position, at = position, 0
             if at + HEADER_BYTES > len(window):
