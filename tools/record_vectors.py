@@ -131,6 +131,8 @@ class Proxy:
                 return
 
     def close(self) -> None:
+        """Frees the port: the shutdown wakes the thread that still sits in accept."""
+        self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
 
 

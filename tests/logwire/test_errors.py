@@ -1,5 +1,7 @@
 """The error table against itself and against the names and codes that kio took from Kafka."""
 
+from pathlib import Path
+
 from kio.schema.errors import ErrorCode
 
 from logwire import errors
@@ -38,3 +40,11 @@ def test_a_refusal_speaks_for_itself() -> None:
         "INVALID_CONFIG: segment.ms: 12x is not a number"
     )
     assert errors.Refusal(errors.NOT_CONTROLLER).message == "This broker is not the controller."
+
+
+def test_the_table_of_the_readme_is_this_table() -> None:
+    """Row by row."""
+    readme = (Path(__file__).parents[2] / "protocol" / "README.md").read_text()
+    for row in errors.ERRORS.values():
+        retriable = "yes" if row.retriable else ""
+        assert f"| {row.code} | {row.name} | {retriable} | {row.message} |\n" in readme

@@ -207,3 +207,13 @@ def test_the_ranges_hold_the_point_versions_that_librdkafka_gates_its_features_o
         api = APIS[api_key]
         for version in (*versions, *((0,) if api_key == 0 else ())):
             assert api.advertised_min <= version <= api.max_version, (api.name, version)
+
+
+def test_the_table_of_the_readme_tells_the_ranges_that_are_served() -> None:
+    """Row by row."""
+    readme = (Path(__file__).parents[2] / "protocol" / "README.md").read_text()
+    for api in APIS.values():
+        served = f"{api.min_version}-{api.max_version}"
+        told = f"{api.advertised_min}-{api.max_version}"
+        row = f"| {api.key} | {api.name} | {served} | {told} | {api.flexible_from} |\n"
+        assert row in readme

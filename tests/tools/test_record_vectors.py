@@ -1,0 +1,70 @@
+"""The vector recorder: a client and a server with the proxy between them, and what it kept."""
+
+import json
+import socket
+import struct
+import threading
+from pathlib import Path
+
+from logwire import batch, frame, messages
+from tools.record_vectors import Exchange, Proxy, Recorder, record_metadata
+
+LOOPBACK = ("127.0.0.1", 0)
+
+
+def answer_each_request(listener: socket.socket) -> None:
+    """Answers every frame of one connection with its correlation id and the word "answer"."""
+    connection, _ = listener.accept()
+    with connection, connection.makefile("rb") as stream:
+        while head := stream.read(4):
+            request = stream.read(*struct.unpack(">i", head))
+            body = request[4:8] + b"answer"
+            connection.sendall(struct.pack(">i", len(body)) + body)
+
+
+def test_the_proxy_carries_frames_and_keeps_requests_with_their_answers(tmp_path: Path) -> None:
+    """Two requests of an API that is served, and one that is not."""
+    server = socket.create_server(LOOPBACK)
+    threading.Thread(target=answer_each_request, args=(server,), daemon=True).start()
+    proxy = Proxy(LOOPBACK, server.getsockname())
+    with socket.create_connection(proxy.listener.getsockname()) as client:
+        for correlation_id, (api_key, body) in enumerate(((3, b"one"), (99, b"no"), (3, b"three"))):
+            client.sendall(frame.request_frame(api_key, 1, correlation_id, "c", body))
+            expected = struct.pack(">ii", 10, correlation_id) + b"answer"
+            assert client.recv(14, socket.MSG_WAITALL) == expected
+    proxy.close()
+    server.close()
+    path = tmp_path / "client.jsonl"
+    assert proxy.recorder.write(path, "client 1.0") == 2
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [bytes.fromhex(row["request"])[-3:] for row in rows] == [b"one", b"ree"]
+    assert bytes.fromhex(rows[1]["response"]) == b"\0\0\0\2answer"
+    assert {row["client"] for row in rows} == {"client 1.0"}
+
+
+def test_the_recorder_keeps_a_few_exchanges_of_different_length() -> None:
+    """Repetitions and long frames teach nothing."""
+    recorder = Recorder()
+    for size in (10, 10, 20, 30, 40, 5_000):
+        recorder.record(Exchange(3, 12, bytes(size), b"answer"))
+    recorder.record(Exchange(11, 5, b"JoinGroup is not served", b""))
+    assert [len(each.request) for each in recorder.kept[(3, 12)]] == [10, 20, 30]
+    assert list(recorder.kept) == [(3, 12)]
+
+
+def test_metadata_records_are_taken_out_of_a_log(tmp_path: Path) -> None:
+    """Control batches and unknown kinds are passed over."""
+    topic = messages.encode_record("TopicRecord", 0, {"name": "t"})
+    removal = messages.encode_record("RemoveTopicRecord", 0, {})
+    unknown = b"\1\x1b\0\0"
+    values = [(None, value, (), 0) for value in (topic, unknown, topic, removal)]
+    control = batch.encode_batch([(b"\0\0\0\0", b"", (), 0)], control=True)
+    log = bytes(batch.encode_batch(values)) + bytes(control)
+    (tmp_path / "00000000000000000000.log").write_bytes(log)
+    out = tmp_path / "records.jsonl"
+    assert record_metadata(tmp_path, out) == 2
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [(row["record"], row["value"]) for row in rows] == [
+        ("RemoveTopicRecord", removal.hex()),
+        ("TopicRecord", topic.hex()),
+    ]
