@@ -12,22 +12,29 @@ Every call is one request and its answer; a refusal raises `ClientError` with th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, Literal, NamedTuple, Self, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal, NamedTuple, Self
 
 from logserver.client import connection as wire
-from logserver.client.cluster import Cluster, attempts, closing_on_error
+from logserver.client.cluster import Cluster, closing_on_error
 from logserver.client.connection import Address, Connection
-from logserver.client.failure import ClientError, is_retriable, refusal
-from logwire.errors import LEADER_NOT_AVAILABLE, UNKNOWN_TOPIC_OR_PARTITION
+from logserver.client.failure import ClientError, refusal
+from logserver.client.offsets import (
+    BEGINNING,
+    END,
+    NEWEST,
+    FoundOffset,
+    ask_leaders,
+    list_offsets,
+    partition_rows,
+)
 from logwire.messages import Message
 
 TOPIC_RESOURCE: Final = 2
 BROKER_RESOURCE: Final = 4
+_SPECIAL: Final = {"end": END, "beginning": BEGINNING, "newest": NEWEST}
 _SET, _DELETE = 0, 1  # IncrementalAlterConfigs operations
 
-# ListOffsets' special timestamps (KIP-734, KIP-405)
-SPECIAL_TIMESTAMPS: Final = {"end": -1, "beginning": -2, "newest": -3}
 CONFIG_SOURCES: Final = {
     1: "topic",
     2: "dynamic broker",
@@ -36,8 +43,6 @@ CONFIG_SOURCES: Final = {
     5: "default",
     6: "dynamic broker logger",
 }
-
-Result = TypeVar("Result")
 
 
 class Partition(NamedTuple):
@@ -73,13 +78,6 @@ class ClusterDescription(NamedTuple):
     cluster_id: str
     controller_id: int
     brokers: dict[int, Address]
-
-
-class FoundOffset(NamedTuple):
-    """An offset and the timestamp of the record there; offset -1 when there is none."""
-
-    offset: int
-    timestamp_ms: int
 
 
 class PartitionSize(NamedTuple):
@@ -276,7 +274,7 @@ class Admin:
     ) -> dict[int, FoundOffset]:
         """Per partition: the log start, the end, the newest timestamp, or the first record at or
         after a timestamp in ms (offset -1 when all are older)."""
-        timestamp_ms = SPECIAL_TIMESTAMPS[at] if isinstance(at, str) else at
+        timestamp_ms = _SPECIAL[at] if isinstance(at, str) else at
         wanted = self.partitions(topic) if partitions is None else partitions
         return self.list_offsets(topic, dict.fromkeys(wanted, timestamp_ms))
 
@@ -286,73 +284,30 @@ class Admin:
 
     def list_offsets(self, topic: str, timestamps_ms: Mapping[int, int]) -> dict[int, FoundOffset]:
         """ListOffsets of several partitions at once, each with its own (special) timestamp."""
-        found: dict[int, FoundOffset] = {}
-        for by_leader in self._leader_attempts(topic, timestamps_ms, found):
-            for leader, indexes in by_leader.items():
-                rows = [{"partition_index": i, "timestamp": timestamps_ms[i]} for i in indexes]
-                answer = self.cluster.data(leader).request(
-                    wire.LIST_OFFSETS,
-                    {
-                        "replica_id": -1,
-                        "topics": [{"name": topic, "partitions": rows}],
-                        "timeout_ms": self.request_timeout_ms,
-                    },
-                )
-                for row in _one(answer["topics"])["partitions"]:
-                    index = row["partition_index"]
-                    if not self._retry(f"list offsets of {topic}-{index}", topic, row):
-                        found[index] = FoundOffset(row["offset"], row["timestamp"])
-        return dict(sorted(found.items()))
+        return list_offsets(self.cluster, topic, timestamps_ms, timeout_ms=self.request_timeout_ms)
 
     def delete_records(self, topic: str, before: Mapping[int, int]) -> dict[int, int]:
         """Move log starts to offsets (-1: the end); the new log start per partition."""
-        done: dict[int, int] = {}
-        for by_leader in self._leader_attempts(topic, before, done):
-            for leader, indexes in by_leader.items():
-                rows = [{"partition_index": i, "offset": before[i]} for i in indexes]
-                answer = self.cluster.data(leader).request(
-                    wire.DELETE_RECORDS,
-                    {
-                        "topics": [{"name": topic, "partitions": rows}],
-                        "timeout_ms": self.request_timeout_ms,
-                    },
-                    timeout_ms=self.request_timeout_ms,
-                )
-                for row in _one(answer["topics"])["partitions"]:
-                    index = row["partition_index"]
-                    if not self._retry(f"delete records of {topic}-{index}", topic, row):
-                        done[index] = row["low_watermark"]
-        return dict(sorted(done.items()))
 
-    def _leader_attempts(
-        self, topic: str, wanted: Mapping[int, int], done: Mapping[int, Result]
-    ) -> Iterator[dict[int, list[int]]]:
-        """Missing partitions by leader, again after a pause until all are done or time is up."""
-        for _ in attempts(self.request_timeout_ms):
-            metadata = self.cluster.topic(topic, timeout_ms=self.request_timeout_ms)
-            by_leader: dict[int, list[int]] = {}
-            for index in wanted:
-                if index not in metadata.leaders:
-                    raise refusal(f"use partition {topic}-{index}", UNKNOWN_TOPIC_OR_PARTITION)
-                if index not in done:
-                    by_leader.setdefault(metadata.leaders[index], []).append(index)
-            if not by_leader:
-                return
-            yield by_leader
-            if len(done) == len(wanted):
-                return
-        missing = sorted(set(wanted) - set(done))
-        raise ClientError("timeout", f"no leader answered for partitions {missing} of {topic}")
+        def ask(connection: Connection, indexes: list[int]) -> list[Message]:
+            rows = [{"partition_index": i, "offset": before[i]} for i in indexes]
+            message = {
+                "topics": [{"name": topic, "partitions": rows}],
+                "timeout_ms": self.request_timeout_ms,
+            }
+            return partition_rows(
+                connection.request(wire.DELETE_RECORDS, message, timeout_ms=self.request_timeout_ms)
+            )
 
-    def _retry(self, what: str, topic: str, row: Message) -> bool:
-        """Whether a partition's answer says to ask its new leader."""
-        code = row["error_code"]
-        if not code:
-            return False
-        if not is_retriable(code) and code != LEADER_NOT_AVAILABLE:
-            raise refusal(what, code)
-        self.cluster.topics.pop(topic, None)
-        return True
+        return ask_leaders(
+            self.cluster,
+            topic,
+            before,
+            ask,
+            lambda row: int(row["low_watermark"]),
+            what="delete records of",
+            timeout_ms=self.request_timeout_ms,
+        )
 
     # the cluster
 

@@ -100,6 +100,12 @@ class Cluster:
             connection = self._connections[node_id] = self._connect(address)
         return connection
 
+    def drop(self, node_id: int) -> None:
+        """Close the data connection to a broker; the next use opens another."""
+        connection = self._connections.pop(node_id, None)
+        if connection is not None:
+            connection.close()
+
     def refresh(self, topics: Collection[str] | None, *, create: bool = False) -> dict[str, int]:
         """Ask for metadata of `topics` (None: all); error codes of the topics that have one.
 
