@@ -19,8 +19,8 @@ import heapq
 from typing import TYPE_CHECKING, Any, cast
 
 from logserver.broker.sessions import FINAL_EPOCH, INITIAL_EPOCH, NO_SESSION, FetchSession, Wanted
+from logserver.storage.file_slice import FileSlice
 from logserver.storage.log import OffsetOutOfRange
-from logserver.storage.segment import FileSlice
 from logwire import errors
 from logwire.fetch_codec import decode_fetch, fetch_response_parts
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from logserver.storage.segment import FileSlice
+from logserver.storage.file_slice import FileSlice
 
 Part = bytes | FileSlice
 Answer = bytes | list[Part] | None

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 from logserver.broker.dispatch import handle
 from logserver.broker.peer import Part
 from logserver.server.buffers import GROWTH
-from logserver.storage.segment import FileSlice
+from logserver.storage.file_slice import FileSlice
 from logwire.errors import ProtocolError
 
 if TYPE_CHECKING:
