@@ -30,6 +30,7 @@ from logserver.broker.batch_checks import (
     whole_batch,
 )
 from logserver.storage.files import is_disk_full
+from logserver.storage.log import FencedError
 from logserver.storage.producers import SEQUENCE_MAX
 from logwire import errors
 from logwire.batch import HEADER, HEADER_BYTES
@@ -225,6 +226,8 @@ def _refuse(broker: Broker, code: int, why: str | None) -> Outcome:
 
 
 def _write_failed(broker: Broker, error: OSError) -> Outcome:
+    if isinstance(error, FencedError):  # this log alone, quarantined: the disk is not sick
+        return _refuse(broker, errors.KAFKA_STORAGE_ERROR, str(error))
     if is_disk_full(error):
         broker.disk_filled()
     else:
