@@ -23,6 +23,8 @@ from logserver.broker.image import TOPIC_RESOURCE, Topic
 from logserver.broker.metadata_log import METADATA_TOPIC
 from logserver.broker.topic_names import can_collide, refusal_of, unified
 from logserver.config import ConfigError, topic_config
+from logserver.storage.checkpoint import CheckpointError
+from logserver.storage.failure import StorageError
 from logwire import errors
 from logwire.errors import Refusal
 from logwire.messages import Message
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 NO_TOPIC_ID = bytes(16)
+STORAGE_ERRORS = (OSError, StorageError, CheckpointError)
 REPLICAS = 1
 # Kafka's bound on one request (QuorumController.MAX_RECORDS_PER_USER_OP), same code and sentence.
 REQUEST_PARTITIONS_MAX = 10_000
@@ -101,7 +104,7 @@ def handle_create_topics(broker: Broker, request: Message, context: Context) -> 
         name = creatable["name"]
         try:
             _require_creatable(broker, name, counts[name], planned)
-            planned[name] = _plan(broker, creatable)
+            planned[name] = _plan(broker, creatable, planned)
         except Refusal as refusal:
             refused[name] = refusal
     if sum(topic.partition_count for topic in planned.values()) > REQUEST_PARTITIONS_MAX:
@@ -137,14 +140,14 @@ def _require_creatable(broker: Broker, name: str, count: int, planned: dict[str,
                 raise Refusal(errors.INVALID_TOPIC_EXCEPTION, sentence)
 
 
-def _plan(broker: Broker, creatable: Message) -> NewTopic:
+def _plan(broker: Broker, creatable: Message, planned: dict[str, NewTopic]) -> NewTopic:
     """Check one topic of a request; raises Refusal."""
     configs = _configs(broker, creatable)
     if creatable["assignments"]:
         count = _assigned_count(broker, creatable)
     else:
         count = _partition_count(broker, creatable)
-    require_room(broker, count)
+    require_room(broker, count + sum(topic.partition_count for topic in planned.values()))
     return NewTopic(creatable["name"], new_topic_id(broker), count, configs)
 
 
@@ -257,14 +260,14 @@ def create(broker: Broker, planned: dict[str, NewTopic], context: Context) -> di
     for topic in planned.values():
         try:
             make_partitions(broker, broker.image.topics[topic.topic_id], 0, context)
-        except OSError as error:
+        except STORAGE_ERRORS as error:
             refused[topic.name] = storage_refusal(f"make the partitions of {topic.name}", error)
             remove(broker, [broker.image.topics[topic.topic_id]], context)
     return refused
 
 
 def make_partitions(broker: Broker, topic: Topic, first: int, context: Context) -> None:
-    """Make the directories of a topic's partitions from index `first` on. Raises OSError."""
+    """Make the directories of a topic's partitions from index `first` on. Raises STORAGE_ERRORS."""
     for index in range(first, len(topic.partitions)):
         broker.create_partition(topic, index, context.now_ms)
 
@@ -292,10 +295,10 @@ def _drop(broker: Broker, topic: Topic, index: int, now_ms: int) -> None:
         logger.error("cannot set aside the directory of %s-%d: %s", topic.name, index, error)
 
 
-def storage_refusal(what: str, error: OSError) -> Refusal:
+def storage_refusal(what: str, error: Exception) -> Refusal:
     """The refusal that a failed write of the control plane becomes; logged, as it is our disk."""
     logger.error("cannot %s: %s", what, error)
-    return Refusal(errors.KAFKA_STORAGE_ERROR, f"cannot {what}: {error.strerror or error}")
+    return Refusal(errors.KAFKA_STORAGE_ERROR, f"cannot {what}: {error}")
 
 
 def _refused_result(name: str, refusal: Refusal) -> Message:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from logserver.broker.create_topics import (
     NO_TOPIC_ID,
+    STORAGE_ERRORS,
     make_partitions,
     partition_record,
     remove,
@@ -188,5 +189,5 @@ def _grow(broker: Broker, topic: Topic, additional: int, context: Context) -> No
         broker.metadata_log.append(records, context.now_ms)
         context.after_sync = True
         make_partitions(broker, topic, first, context)
-    except OSError as error:
+    except STORAGE_ERRORS as error:
         raise storage_refusal(f"grow {topic.name}", error) from None

@@ -15,7 +15,8 @@ from logserver.broker.handlers import HANDLERS, refuse
 from logserver.broker.partition import Partition
 from logserver.config import load
 from logserver.storage.directory import LogDirectory
-from logserver.storage.simulated_files import MemoryFiles, RecordingFiles
+from logserver.storage.files import Files
+from logserver.storage.simulated_files import RecordingFiles
 from logwire.batch import encode_batch
 from logwire.errors import Refusal
 from logwire.messages import (
@@ -35,10 +36,8 @@ SEED = 20_260_101
 class ControlBench:
     """A broker in `/data`; `call` asks it, `sync` ends the group commit, `restart` starts anew."""
 
-    def __init__(
-        self, given: dict[str, str] | None = None, files: MemoryFiles | None = None
-    ) -> None:
-        self.files: MemoryFiles = files or RecordingFiles()
+    def __init__(self, given: dict[str, str] | None = None, files: Files | None = None) -> None:
+        self.files: Files = files or RecordingFiles()
         self.config = load({"log.dirs": "/data", **(given or {})})
         self.now_ms = NOW_MS
         self.broker: Broker

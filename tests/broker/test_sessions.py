@@ -3,9 +3,9 @@
 from random import Random
 
 import pytest
-from logwire import errors
 
 from logserver.broker.sessions import EPOCH_MAX, EVICTION_MS, FetchSession, SessionCache
+from logwire import errors
 
 
 def asked(index: int, offset: int = 0) -> tuple[int, int, int, int, int, int]:
