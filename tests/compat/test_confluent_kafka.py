@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ from tests.compat.records import FIRST_MS, Records, Sent
 TIMEOUT_S = 20.0
 
 
-def produce(bootstrap: str, topic: str, records: Records, **settings: Any) -> list[int]:
+def produce(bootstrap: str, topic: str, records: Sequence[Sent], **settings: Any) -> list[int]:
     """Send all records to partition 0 and return their offsets; any error fails the test."""
     offsets: list[int] = []
 
