@@ -5,6 +5,7 @@ loaded inside the functions that use them. click is run without its own error ha
 every failure leaves by the same door: one sentence on standard error, one exit code.
 """
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -71,9 +72,9 @@ for command in (topic, produce, consume):
 def run_app(words: Sequence[str]) -> int:
     """Run one command line; the exit code. Nothing but exit codes leaves this function."""
     try:
-        code = app.main(list(words), prog_name="logserver", standalone_mode=False)
+        code = _invoke(list(words))
         sys.stdout.flush()
-        return code if isinstance(code, int) else Exit.OK
+        return code
     except CommandError as error:
         tell(error.message)
         return error.code
@@ -91,6 +92,18 @@ def run_app(words: Sequence[str]) -> int:
         return Exit.BROKEN_PIPE
     except (KeyboardInterrupt, click.Abort):
         return Exit.INTERRUPTED
+
+
+def _invoke(words: list[str]) -> int:
+    """What `app.main` does, less its own way of ending: it turns a broken pipe into code 1."""
+    if "_LOGSERVER_COMPLETE" in os.environ:
+        app.main(words, prog_name="logserver")
+    try:
+        with app.make_context("logserver", words) as context:
+            code = app.invoke(context)
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    return code if isinstance(code, int) else Exit.OK
 
 
 def _usage_sentence(error: click.UsageError) -> str:
@@ -119,4 +132,7 @@ def _options_of(context: click.Context | None) -> list[str]:
 
 def _let_go_of_stdout() -> None:
     """Keep the interpreter from flushing into the broken pipe at its exit."""
-    sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

@@ -36,7 +36,17 @@ class SideDoor:
         self._config = config
         self._server = server
         runtime = runtime_directory(config)
-        self._publisher = FiguresPublisher(server, runtime)
+        try:
+            self._publisher = FiguresPublisher(server, runtime)
+        except PermissionError as error:
+            raise CommandError(Exit.CANNOT_CREATE, str(error)) from None
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise CommandError(
+                Exit.CANNOT_CREATE,
+                f"cannot use runtime directory {runtime.path}: {reason}. "
+                "Choose another --runtime-dir.",
+            ) from None
         page, partitions = PageReader(runtime.page_path), PartitionsReader(runtime.partitions_path)
         self._listener = HttpListener(operations_routes(self, page, partitions))
         self._publisher.more.append(self._listener.statistics)

@@ -6,12 +6,25 @@ that it must not be cached, sniffed or framed: the port may one day show topic n
 """
 
 from collections.abc import AsyncIterator
-from http import HTTPStatus
 from typing import NamedTuple
 
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json"
 LAST_CHUNK = b"0\r\n\r\n"
+PHRASES = {
+    200: "OK",
+    400: "Bad Request",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    413: "Content Too Large",
+    414: "URI Too Long",
+    431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
+    501: "Not Implemented",
+    503: "Service Unavailable",
+    505: "HTTP Version Not Supported",
+}
+"""The statuses we answer (RFC 9110, 15; RFC 6585 for 431)."""
 
 
 class Response(NamedTuple):
@@ -31,7 +44,7 @@ def text(status: int, body: str, *fields: tuple[str, str]) -> Response:
 def head(response: Response, *, keep_alive: bool, chunked: bool) -> bytes:
     """Status line and header fields, ending with the empty line."""
     lines = [
-        f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}",
+        f"HTTP/1.1 {response.status} {PHRASES[response.status]}",
         f"Content-Type: {response.media_type}",
     ]
     if isinstance(response.body, bytes):

@@ -17,6 +17,7 @@ sees a page that never changes again, compares the inode on each snapshot and re
 """
 
 import contextlib
+import fcntl
 import mmap
 import os
 from collections.abc import Mapping, Sequence
@@ -37,11 +38,16 @@ class PageError(Exception):
 
 def create_memory_file(path: str, size_bytes: int) -> mmap.mmap:
     """A new file of that size, its space really there (a full file system raises OSError here
-    instead of SIGBUS at the first store), mapped shared and writable."""
+    instead of SIGBUS at the first store), mapped shared and writable.
+
+    It is locked (flock) for as long as it is mapped: the mapping keeps a duplicate of the
+    descriptor. A file that can be locked by somebody else belongs to a dead writer.
+    """
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(fd, 0, size_bytes)
         else:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from logserver.statistics import PageWriter, RuntimeDirectory
+from logserver.statistics.runtime import OWN_PREFIX, is_abandoned, sweep
 
 
 def test_the_default_place_follows_from_the_data_directory(tmp_path: Path) -> None:
@@ -51,3 +52,34 @@ def test_files_of_others_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "run" / "notes").write_text("mine")
     runtime.remove()
     assert (tmp_path / "run" / "notes").read_text() == "mine"
+
+
+def test_a_start_sweeps_away_what_killed_servers_left(tmp_path: Path) -> None:
+    """/dev/shm is memory; a page that nobody has mapped is nobody's."""
+    living, dead = (RuntimeDirectory(str(tmp_path / f"{OWN_PREFIX}{n}")) for n in ("a", "b"))
+    dead.open()
+    (tmp_path / f"{OWN_PREFIX}b" / "statistics").write_bytes(b"left by a killed server")
+    living.open()
+    page = PageWriter(living.page_path, generation=1, pid=1)
+    (tmp_path / "logserver-other-user").mkdir()
+    newcomer = RuntimeDirectory(str(tmp_path / f"{OWN_PREFIX}c"))
+    newcomer.open()
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == [f"{OWN_PREFIX}a", f"{OWN_PREFIX}c", "logserver-other-user"]
+    assert not is_abandoned(living.page_path)
+    page.close()
+    assert is_abandoned(living.page_path)
+
+
+def test_a_directory_that_is_just_being_made_is_not_swept(tmp_path: Path) -> None:
+    """Its page is not there yet."""
+    fresh = RuntimeDirectory(str(tmp_path / f"{OWN_PREFIX}a"))
+    fresh.open()
+    assert sweep(str(tmp_path), keep="") == 0
+
+
+def test_a_file_in_place_of_the_directory_is_a_sentence(tmp_path: Path) -> None:
+    """With what to do."""
+    (tmp_path / "run").write_text("mine")
+    with pytest.raises(PermissionError, match="is not a directory"):
+        RuntimeDirectory(str(tmp_path / "run")).open()

@@ -1,0 +1,138 @@
+"""logserver.cli.app: the tree of commands, and how every failure leaves it."""
+
+import io
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import click
+import pytest
+
+from logserver import __version__
+from logserver.cli import main
+from logserver.cli.app import app, run_app
+from logserver.cli.exits import CommandError, Exit
+
+
+def every_command(group: click.Group = app, path: tuple[str, ...] = ()) -> Iterator[list[str]]:
+    """The words of every command of the tree."""
+    for name, command in group.commands.items():
+        yield [*path, name]
+        if isinstance(command, click.Group):
+            yield from every_command(command, (*path, name))
+
+
+@pytest.mark.parametrize("words", [[], *every_command()], ids=" ".join)
+def test_every_command_has_a_help_page(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a sentence about it, its options, and --json where it prints a result."""
+    assert main([*words, "--help"]) == Exit.OK
+    page = capsys.readouterr().out
+    assert page.startswith("Usage: logserver")
+    assert page.split("\n\n")[1].strip().endswith((".", ":"))
+    if words and words[-1] not in ("topic", "serve"):
+        assert "--json" in page
+
+
+def test_every_option_is_explained() -> None:
+    """An option without help is a riddle."""
+    unexplained = []
+    for words in every_command():
+        command: click.Command = app
+        for word in words:
+            assert isinstance(command, click.Group)
+            command = command.commands[word]
+        unexplained += [
+            f"{words}: {param.name}"
+            for param in command.params
+            if isinstance(param, click.Option) and not param.help
+        ]
+    assert unexplained == []
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["topci"], "logserver: no such command: topci. Did you mean topic?"),
+        (["zzz"], "logserver: no such command: zzz. See 'logserver --help'."),
+        (["topic", "crate"], "logserver: topic: no such command: crate. Did you mean create?"),
+        (
+            ["topic", "create", "x", "--partition", "3"],
+            "logserver: topic create: no such option: --partition. Did you mean --partitions?",
+        ),
+        (
+            ["topic", "create"],
+            "logserver: topic create: missing argument 'NAME'. See 'logserver topic",
+        ),
+        (["topic", "create", "x", "-p", "0"], "logserver: topic create: invalid value for"),
+        (["topic", "create", "x", "-c", "y"], "logserver: topic create: --config y: write KEY"),
+        (["consume", "x", "--from", "monday"], "'monday' is not an offset, @milliseconds"),
+        (["consume", "x", "--format", "%x"], "logserver: consume: --format: %x is no placeholder"),
+        (["produce", "x", "--acks", "2"], "logserver: produce: invalid value for '--acks'"),
+    ],
+)
+def test_a_usage_error_is_one_line_with_what_was_meant(
+    words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Code 2, nothing on standard output, no usage page in between."""
+    assert main(words) == Exit.USAGE
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.count("\n") == 1
+    assert sentence in told.err
+
+
+def test_no_words_show_the_help_page(capsys: pytest.CaptureFixture[str]) -> None:
+    """Code 2, because nothing was done."""
+    assert main([]) == Exit.USAGE
+    assert "Commands:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("word", ["--version", "-V"])
+def test_the_version_is_told(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With and without the tree of commands."""
+    assert main([word]) == Exit.OK
+    assert run_app([word]) == Exit.OK
+    assert capsys.readouterr().out == f"logserver {__version__}\n" * 2
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (CommandError(Exit.LOCKED, "locked."), Exit.LOCKED),
+        (KeyboardInterrupt(), Exit.INTERRUPTED),
+        (BrokenPipeError(), Exit.BROKEN_PIPE),
+        (click.ClickException("no"), Exit.FAILED),
+    ],
+)
+def test_every_end_has_its_code(
+    error: BaseException, code: Exit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C and a closed pipe are quiet."""
+
+    @click.command()
+    def failing() -> None:
+        raise error
+
+    monkeypatch.setitem(app.commands, "failing", failing)
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    assert run_app(["failing"]) == code
+
+
+def test_serve_is_in_the_tree_and_keeps_its_own_options(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`logserver serve` never comes this way, but the list of commands has it."""
+    assert run_app(["serve", "--data-dri", "x"]) == Exit.USAGE
+    assert "Did you mean --data-dir?" in capsys.readouterr().err
+
+
+def test_a_reader_that_leaves_ends_the_command_quietly() -> None:
+    """`logserver --help | head -1`: no trace, no message."""
+    command = f"{sys.executable} -m logserver.cli --help | true; echo ${{PIPESTATUS[0]}}"
+    result = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert result.stderr == ""
+    assert int(result.stdout) in (Exit.OK, Exit.BROKEN_PIPE)
