@@ -239,7 +239,7 @@ def fetch_response_parts(
     if len(topics) == 1 and len(topics[0][1]) == 1:
         topic, (part,) = topics[0]
         if len(part) == 6:
-            name = topic if version >= TOPIC_IDS_FROM else topic.encode()  # type: ignore[union-attr]
+            name = topic.encode() if isinstance(topic, str) else topic
             if len(name) <= NAME_BYTES_MAX:
                 return simple_parts(version, correlation_id, error_code, session_id, name, part)
     return any_parts(version, correlation_id, error_code, session_id, topics)

@@ -177,7 +177,8 @@ def encode_produce_response(
                     ID_ANSWER_SIZE, correlation_id, TAGS_AND_ONE, topic, 2,
                     index, code, base, append_ms, start, COMPACT_AFTER, throttle_ms, 0,
                 )  # fmt: skip
-            name = topic.encode()  # type: ignore[union-attr]
+            assert isinstance(topic, str)
+            name = topic.encode()
             if len(name) <= NAME_BYTES_MAX:
                 return encode_named(version, correlation_id, name, part, throttle_ms)
     return encode_any(version, correlation_id, topics, throttle_ms)
