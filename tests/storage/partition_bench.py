@@ -10,6 +10,7 @@ from collections.abc import Callable
 from logserver.storage import checkpoint, digest, producer_files
 from logserver.storage.files import Files
 from logserver.storage.mark import MarkEntry
+from logserver.storage.producers import ProducerStates
 from logserver.storage.recovery import Recovery, recover
 from logserver.storage.scan import Observe
 from logserver.storage.simulated_files import MemoryFiles
@@ -100,7 +101,7 @@ class Bench:
             self.files.open(self.path(base_offset, suffix), create=True).close()
         digest.seal_segment(self.files, DIRECTORY, base_offset, end_offset, max_timestamp_ms)
 
-    def remember_producers(self, states: producer_files.ProducerStates, offset: int) -> None:
+    def remember_producers(self, states: ProducerStates, offset: int) -> None:
         """Write the producers' files as of `offset`."""
         producer_files.encode(states, offset).write(self.files, DIRECTORY)
 
