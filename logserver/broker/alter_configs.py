@@ -14,6 +14,7 @@ and kept by Kafka.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from logserver.broker.create_topics import storage_refusal
@@ -45,14 +46,15 @@ def handle_alter_configs(broker: Broker, request: Message, context: Context) -> 
 
 def _alter(broker: Broker, request: Message, context: Context, *, incremental: bool) -> Message:
     responses = []
-    seen: set[tuple[int, str]] = set()
-    for resource in request["resources"]:
-        kind, name = resource["resource_type"], resource["resource_name"]
+    named = [
+        ((item["resource_type"], item["resource_name"]), item) for item in request["resources"]
+    ]
+    counts = Counter(resource for resource, _ in named)
+    for (kind, name), resource in dict(named).items():
         code, message = errors.NONE, None
         try:
-            if (kind, name) in seen:
+            if counts[kind, name] > 1:
                 raise Refusal(errors.INVALID_REQUEST, "Each resource must appear at most once.")
-            seen.add((kind, name))
             _require_resource(broker, kind, name)
             before = broker.image.configs.get((kind, name), {})
             after = _altered(resource, before) if incremental else _replaced(resource)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from logserver.broker.describe_configs import topic_entries
 from logserver.broker.image import TOPIC_RESOURCE, Topic
 from logserver.broker.metadata_log import METADATA_TOPIC
-from logserver.broker.topic_names import can_collide, refusal_of, unified
+from logserver.broker.topic_names import refusal_of, unified
 from logserver.config import ConfigError, topic_config
 from logserver.storage.checkpoint import CheckpointError
 from logserver.storage.failure import StorageError
@@ -98,16 +98,20 @@ def partition_record(topic_id: bytes, index: int, node_id: int) -> ChangeRecord:
 def handle_create_topics(broker: Broker, request: Message, context: Context) -> Message:
     """Create topics, or only validate them; one batch of records for the whole request."""
     counts = Counter(topic["name"] for topic in request["topics"])
-    planned: dict[str, NewTopic] = {}
+    plan = Plan(broker)
     refused: dict[str, Refusal] = {}
     for creatable in request["topics"]:
         name = creatable["name"]
         try:
-            _require_creatable(broker, name, counts[name], planned)
-            planned[name] = _plan(broker, creatable, planned)
+            if counts[name] > 1:
+                raise Refusal(errors.INVALID_REQUEST, "Duplicate topic name.")
+            plan.require_free(name)
+            configs = _configs(broker, creatable)
+            plan.add(name, _count(broker, creatable), configs)
         except Refusal as refusal:
             refused[name] = refusal
-    if sum(topic.partition_count for topic in planned.values()) > REQUEST_PARTITIONS_MAX:
+    planned = plan.topics
+    if plan.partition_count > REQUEST_PARTITIONS_MAX:
         refused.update((name, Refusal(errors.POLICY_VIOLATION, TOO_MANY)) for name in planned)
         planned = {}
     if not request["validate_only"]:
@@ -121,34 +125,46 @@ def handle_create_topics(broker: Broker, request: Message, context: Context) -> 
     return {"topics": results}
 
 
-def _require_creatable(broker: Broker, name: str, count: int, planned: dict[str, NewTopic]) -> None:
-    if count > 1:
-        raise Refusal(errors.INVALID_REQUEST, "Duplicate topic name.")
-    if name == METADATA_TOPIC:
-        sentence = f"Creation of internal topic {METADATA_TOPIC} is prohibited."
-        raise Refusal(errors.INVALID_REQUEST, sentence)
-    illegal = refusal_of(name)
-    if illegal is not None:
-        raise Refusal(errors.INVALID_TOPIC_EXCEPTION, illegal)
-    if name in broker.image.topics_by_name:
-        raise Refusal(errors.TOPIC_ALREADY_EXISTS, f"Topic '{name}' already exists.")
-    if can_collide(name):
-        wanted = unified(name)
-        for other in (*broker.image.topics_by_name, *planned):
-            if unified(other) == wanted:
-                sentence = f"Topic '{name}' collides with existing topic: {other}"
-                raise Refusal(errors.INVALID_TOPIC_EXCEPTION, sentence)
+class Plan:
+    """The topics of one request that may be created; each is checked against all before it."""
+
+    __slots__ = ("_broker", "_taken", "partition_count", "topics")
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._taken = {unified(name): name for name in broker.image.topics_by_name}
+        self.topics: dict[str, NewTopic] = {}
+        self.partition_count = 0
+
+    def require_free(self, name: str) -> None:
+        """Refuse a name that cannot be created."""
+        if name == METADATA_TOPIC:
+            sentence = f"Creation of internal topic {METADATA_TOPIC} is prohibited."
+            raise Refusal(errors.INVALID_REQUEST, sentence)
+        illegal = refusal_of(name)
+        if illegal is not None:
+            raise Refusal(errors.INVALID_TOPIC_EXCEPTION, illegal)
+        if name in self._broker.image.topics_by_name:
+            raise Refusal(errors.TOPIC_ALREADY_EXISTS, f"Topic '{name}' already exists.")
+        other = self._taken.get(unified(name))
+        if other is not None:
+            sentence = f"Topic '{name}' collides with existing topic: {other}"
+            raise Refusal(errors.INVALID_TOPIC_EXCEPTION, sentence)
+
+    def add(self, name: str, partition_count: int, configs: dict[str, str]) -> NewTopic:
+        """Plan a topic that was checked; refuses it beyond the limit of partitions."""
+        require_room(self._broker, partition_count, self.partition_count)
+        topic = NewTopic(name, new_topic_id(self._broker), partition_count, configs)
+        self.topics[name] = topic
+        self._taken[unified(name)] = name
+        self.partition_count += partition_count
+        return topic
 
 
-def _plan(broker: Broker, creatable: Message, planned: dict[str, NewTopic]) -> NewTopic:
-    """Check one topic of a request; raises Refusal."""
-    configs = _configs(broker, creatable)
+def _count(broker: Broker, creatable: Message) -> int:
     if creatable["assignments"]:
-        count = _assigned_count(broker, creatable)
-    else:
-        count = _partition_count(broker, creatable)
-    require_room(broker, count + sum(topic.partition_count for topic in planned.values()))
-    return NewTopic(creatable["name"], new_topic_id(broker), count, configs)
+        return _assigned_count(broker, creatable)
+    return _partition_count(broker, creatable)
 
 
 def _configs(broker: Broker, creatable: Message) -> dict[str, str]:
@@ -224,10 +240,10 @@ def require_own_replica(broker: Broker, broker_ids: list[int]) -> None:
         raise Refusal(errors.INVALID_REPLICA_ASSIGNMENT, sentence)
 
 
-def require_room(broker: Broker, additional: int) -> None:
-    """Refuse partitions beyond `logserver.partitions.max`."""
+def require_room(broker: Broker, additional: int, planned: int = 0) -> None:
+    """Refuse partitions beyond `logserver.partitions.max`, `planned` ones counted as there."""
     limit = broker.config.partitions_max
-    if broker.image.partition_count() + additional > limit:
+    if len(broker.partitions) + planned + additional > limit:
         sentence = f"{additional} more partition(s) would exceed logserver.partitions.max ({limit})"
         raise Refusal(errors.POLICY_VIOLATION, sentence)
 
@@ -342,11 +358,10 @@ def create_default(broker: Broker, name: str, context: Context) -> Topic:
 
     Raises Refusal, with INVALID_TOPIC_EXCEPTION for a name that cannot be created.
     """
-    _require_creatable(broker, name, 1, {})
-    count = broker.config.num_partitions
-    require_room(broker, count)
-    topic = NewTopic(name, new_topic_id(broker), count, {})
-    refused = create(broker, {name: topic}, context)
+    plan = Plan(broker)
+    plan.require_free(name)
+    topic = plan.add(name, broker.config.num_partitions, {})
+    refused = create(broker, plan.topics, context)
     if name in refused:
         raise refused[name]
     return broker.image.topics[topic.topic_id]

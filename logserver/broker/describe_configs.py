@@ -119,10 +119,12 @@ def default_entries(image: Image) -> list[Entry]:
 def handle_describe_configs(broker: Broker, request: Message, _context: Context) -> Message:
     """Answer each resource with its keys, or with the error that refuses it."""
     results = []
-    for resource in request["resources"]:
+    # Each resource is answered once, or a small request could ask for gigabytes.
+    asked = {(item["resource_type"], item["resource_name"]): item for item in request["resources"]}
+    for (kind, name), resource in asked.items():
         code, message, shown = errors.NONE, "", []
         try:
-            entries = _entries(broker, resource["resource_type"], resource["resource_name"])
+            entries = _entries(broker, kind, name)
             shown = _selected(entries, resource["configuration_keys"])
         except Refusal as refusal:
             code, message = refusal.code, refusal.message
@@ -130,8 +132,8 @@ def handle_describe_configs(broker: Broker, request: Message, _context: Context)
             {
                 "error_code": code,
                 "error_message": message,
-                "resource_type": resource["resource_type"],
-                "resource_name": resource["resource_name"],
+                "resource_type": kind,
+                "resource_name": name,
                 "configs": [_shown(entry, request) for entry in shown],
             }
         )

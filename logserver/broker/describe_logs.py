@@ -29,7 +29,7 @@ def handle_describe_log_dirs(broker: Broker, request: Message, _context: Context
     if request["topics"] is None:
         wanted = [(topic.name, topic.partitions) for topic in broker.image.topics.values()]
     else:
-        wanted = [(asked["topic"], asked["partitions"]) for asked in request["topics"]]
+        wanted = list({item["topic"]: item["partitions"] for item in request["topics"]}.items())
     topics = [_topic_sizes(broker, name, indexes) for name, indexes in wanted]
     fenced = bool(broker.directory.fenced)
     result = {
@@ -61,12 +61,12 @@ def _topic_sizes(broker: Broker, name: str, indexes: Iterable[int]) -> Message:
 def handle_describe_producers(broker: Broker, request: Message, _context: Context) -> Message:
     """The idempotent producers that each partition remembers."""
     topics = []
-    for topic in request["topics"]:
+    for name, indexes in {t["name"]: t["partition_indexes"] for t in request["topics"]}.items():
         partitions = []
-        for index in topic["partition_indexes"]:
+        for index in dict.fromkeys(indexes):
             code, message, producers = errors.NONE, None, []
             try:
-                producers = _producers(find_partition(broker, topic["name"], index))
+                producers = _producers(find_partition(broker, name, index))
             except Refusal as refusal:
                 code, message = refusal.code, ERRORS[refusal.code].message
             partitions.append(
@@ -77,7 +77,7 @@ def handle_describe_producers(broker: Broker, request: Message, _context: Contex
                     "active_producers": producers,
                 }
             )
-        topics.append({"name": topic["name"], "partitions": partitions})
+        topics.append({"name": name, "partitions": partitions})
     return {"topics": topics}
 
 

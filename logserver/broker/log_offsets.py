@@ -168,16 +168,17 @@ def handle_delete_records(broker: Broker, request: Message, _context: Context) -
     topics = []
     for topic in request["topics"]:
         name, partitions = topic["name"], []
-        for asked in topic["partitions"]:
+        # One sync a partition: of several offsets for one, the last counts, as in Kafka.
+        offsets = {p["partition_index"]: p["offset"] for p in topic["partitions"]}
+        for index, offset in offsets.items():
             code, low_watermark = errors.NONE, -1
             try:
-                partition = find_partition(broker, name, asked["partition_index"])
-                low_watermark = _delete_before(partition, asked["offset"])
+                low_watermark = _delete_before(find_partition(broker, name, index), offset)
             except Refusal as refusal:
                 code = refusal.code
             partitions.append(
                 {
-                    "partition_index": asked["partition_index"],
+                    "partition_index": index,
                     "low_watermark": low_watermark,
                     "error_code": code,
                 }

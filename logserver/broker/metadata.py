@@ -82,7 +82,7 @@ def _topics(broker: Broker, request: Message, context: Context) -> list[Message]
         sentence = "Topic IDs are not supported in requests for versions 10 and 11."
         raise Refusal(errors.INVALID_REQUEST, sentence)
     # As in Kafka, ids win: a request that has some is answered by ids alone.
-    ids = [bytes(item["topic_id"]) for item in wanted if _has_id(item)]
+    ids = dict.fromkeys(bytes(item["topic_id"]) for item in wanted if _has_id(item))
     if ids:
         return [_answer_by_id(broker, topic_id, asked) for topic_id in ids]
     names = dict.fromkeys(item["name"] for item in wanted)

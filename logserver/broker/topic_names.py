@@ -41,11 +41,6 @@ def unified(name: str) -> str:
     return name.replace(".", "_")
 
 
-def can_collide(name: str) -> bool:
-    """Whether the name has a character that takes part in collisions."""
-    return "." in name or "_" in name
-
-
 def is_internal(name: str) -> bool:
     """Whether the topic is one the server keeps its own state in."""
     return name in INTERNAL_TOPICS

@@ -133,8 +133,7 @@ def handle_create_partitions(broker: Broker, request: Message, context: Context)
     """Give topics more partitions; one batch of records a topic."""
     counts = Counter(topic["name"] for topic in request["topics"])
     results = []
-    for name in counts:
-        wanted = next(topic for topic in request["topics"] if topic["name"] == name)
+    for name, wanted in {topic["name"]: topic for topic in request["topics"]}.items():
         code, message = errors.NONE, None
         try:
             if counts[name] > 1:

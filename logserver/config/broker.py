@@ -41,6 +41,12 @@ def _one_replica(value: Value) -> str | None:
     return None if value in (-1, 1) else "Value must be 1: one server holds one replica"
 
 
+def _retention(value: Value) -> str | None:
+    if value == -1 or (isinstance(value, int) and value >= 1):
+        return None
+    return "Value must be at least 1, or -1 for no limit"
+
+
 # fmt: off
 _OWN: tuple[Key, ...] = (
     # Who and where
@@ -124,9 +130,9 @@ _OWN: tuple[Key, ...] = (
 
     # Keeping
     Key("log.retention.hours", "int", 168, "hours",
-        "The default of retention.ms in hours, where ms and minutes are not set."),
+        "The default of retention.ms in hours, where ms and minutes are not set.", _retention),
     Key("log.retention.minutes", "int", None, "minutes",
-        "The default of retention.ms in minutes, where ms is not set."),
+        "The default of retention.ms in minutes, where ms is not set.", _retention),
     Key("log.roll.hours", "int", 168, "hours",
         "The default of segment.ms in hours, where ms is not set.", at_least(1)),
     Key("log.roll.jitter.hours", "int", 0, "hours",
@@ -168,6 +174,8 @@ def _topic_defaults() -> dict[str, Key]:
         doc = key.doc if name == key.name else f"The default of {key.name}. {key.doc}"
         default = None if len(key.synonyms) > 1 else key.default
         rows[name] = key._replace(name=name, default=default, doc=doc, synonyms=())
+    # Kafka takes 0 for a topic (delete as soon as it is rolled) but not for a whole broker.
+    rows["log.retention.ms"] = rows["log.retention.ms"]._replace(check=_retention)
     return rows
 
 

@@ -65,9 +65,12 @@ class Key(NamedTuple):
     def checked(self, value: Value) -> Value:
         """`value` unchanged when the row's check accepts it; raises ConfigError otherwise."""
         problem = self.check(value) if self.check is not None else None
-        if problem is not None:
-            raise ConfigError(_invalid(self.name, value, problem))
-        return value
+        if problem is None or self.check is None:
+            return value
+        # Of a list, the sentence names the first item that is wrong by itself.
+        items = [(item,) for item in value] if isinstance(value, tuple) else []
+        shown = next((item for item in items if self.check(item) is not None), value)
+        raise ConfigError(_invalid(self.name, shown, problem))
 
 
 def parse_value(name: str, type_name: str, text: str) -> Value:

@@ -299,7 +299,8 @@ def default_of(key: Key, broker: BrokerDefaults) -> Value:
     for synonym, factor in key.synonyms:
         value = broker.values.get(synonym)
         if value is not None:
-            return value * factor if factor != 1 and isinstance(value, int) else value
+            # A negative number means no limit, in hours as in ms.
+            return value * factor if isinstance(value, int) and value > 0 else value
     return key.default
 
 

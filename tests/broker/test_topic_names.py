@@ -2,7 +2,7 @@
 
 import pytest
 
-from logserver.broker.topic_names import can_collide, is_internal, problem_of, refusal_of, unified
+from logserver.broker.topic_names import is_internal, problem_of, refusal_of, unified
 
 
 @pytest.mark.parametrize("name", ["a", "A.b_c-9", "x" * 249, "...", "__mine", "-"])
@@ -24,8 +24,6 @@ def test_names_that_are_no_directory_are_refused(name: str) -> None:
 def test_dot_and_underscore_collide() -> None:
     """Metric names write both as an underscore."""
     assert unified("a.b_c") == unified("a_b.c") == "a_b_c"
-    assert can_collide("a.b")
-    assert not can_collide("ab")
 
 
 def test_internal_topics_are_known() -> None:
