@@ -204,9 +204,7 @@ def test_partitions_take_turns_under_a_small_limit(bench: DataBench) -> None:
         for _ in range(3):
             bench.send("r", batch(1, 500), index=index)
     one = len(batch(1, 500))
-    reply = bench.poll(
-        *[("r", index, 0) for index in range(3)], session_epoch=0, max_bytes=one
-    )
+    reply = bench.poll(*[("r", index, 0) for index in range(3)], session_epoch=0, max_bytes=one)
     session_id = bench.read(1, 12, reply)["session_id"]
     served = [index for (_, index), row in bench.fetched(reply).items() if row["records"]]
     for epoch in (1, 2):

@@ -1,0 +1,135 @@
+"""The broker as a whole: starts, topics that come and go, and what time asks for."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from logserver.storage.failing_files import FailingFiles
+from logserver.storage.simulated_files import MemoryFiles
+from logwire import errors
+from tests.broker.data_bench import DataBench, batch
+
+
+@pytest.fixture
+def bench() -> DataBench:
+    """A broker with a relaxed topic `r` of two partitions."""
+    bench = DataBench()
+    bench.relaxed("r", 2)
+    return bench
+
+
+def chores(bench: DataBench) -> int:
+    """Run everything that one tick asks for, as the helper would; how much it was."""
+    work = bench.broker.tick(bench.now_ms)
+    for run, finish in work:
+        try:
+            result: object = run()
+        except OSError as error:
+            result = error
+        finish(result)
+    return len(work)
+
+
+@pytest.mark.parametrize("clean", [True, False])
+def test_a_restart_serves_what_was_served(bench: DataBench, clean: bool) -> None:
+    """Topics, configurations and records, after a stop and after a kill."""
+    bench.send("r", batch(4))
+    bench.sync()
+    bench.restart(clean=clean)
+    assert bench.partition("r", 0).log.end_offset == 4
+    assert not bench.partition("r", 1).durable
+    assert bench.sent(bench.send("r", batch())) == (0, 4)
+
+
+def test_routes_find_a_partition_by_name_and_by_id(bench: DataBench) -> None:
+    """And neither once the topic is gone."""
+    topic_id = bench.topic_id("r")
+    assert bench.broker.routes["r"] is bench.broker.routes[topic_id]
+    bench.delete("r")
+    assert "r" not in bench.broker.routes
+    assert topic_id not in bench.broker.routes
+    assert not bench.broker.partitions
+    assert not bench.broker.partitions_by_name
+
+
+def test_a_recreated_topic_never_shows_old_bytes(bench: DataBench) -> None:
+    """Another id, another directory, offset 0."""
+    bench.send("r", batch(4))
+    bench.delete("r")
+    bench.relaxed("r")
+    assert bench.partition("r").log.end_offset == 0
+    bench.restart(clean=False)
+    assert bench.partition("r").log.end_offset == 0
+
+
+def test_the_space_of_a_deleted_topic_is_freed_after_the_delay(bench: DataBench) -> None:
+    """`file.delete.delay.ms` later, and not while somebody still sends from it."""
+    bench.send("r", batch(4))
+    piece = bench.partition("r").log.read(0, 1 << 20, 4)
+    assert piece is not None
+    bench.delete("r")
+    bench.sync()
+    chores(bench)
+    assert len(bench.broker.deleted) == 2
+    bench.now_ms += 60_000
+    chores(bench)
+    chores(bench)
+    assert len(bench.broker.deleted) == 1, "the one that is held"
+    assert piece.read() != b""
+    piece.release()
+    chores(bench)
+    chores(bench)
+    assert not bench.broker.deleted
+    names = bench.files.list_directory("/data")
+    assert not [name for name in names if name.startswith("r-")]
+
+
+def test_the_durable_mark_follows_within_a_second(bench: DataBench) -> None:
+    """Recovery scans at most what was written in one second, or 16 MB."""
+    bench.durable("d")
+    bench.send("d", batch(4))
+    bench.sync()
+    bench.now_ms += 1000
+    chores(bench)
+    assert bench.directory.mark.entries["d-0"].offset == 4
+
+
+def test_a_full_disk_is_a_state_and_not_a_fence() -> None:
+    """It resumes by itself."""
+    files = FailingFiles(MemoryFiles(), error=errno.ENOSPC, kinds={"pwrite"})
+    bench = DataBench(files=files)
+    bench.relaxed("r")
+    files.fail_at = files.matching_count + 1
+    code, _ = bench.sent(bench.send("r", batch()))
+    assert code == errors.KAFKA_STORAGE_ERROR
+    assert files.failed_count == 1
+    assert not bench.broker.writable
+    assert not bench.directory.fenced
+    bench.broker.check_disk()
+    assert bench.broker.writable
+    assert bench.sent(bench.send("r", batch())) == (0, 0)
+
+
+def test_retention_drops_what_is_too_old(bench: DataBench) -> None:
+    """By `retention.ms`, from the front, whole segments."""
+    bench.durable("old", retention_ms="1000", segment_bytes="1048576")
+    for _ in range(8):
+        bench.send("old", batch(1, 300_000))
+    bench.sync()
+    log = bench.partition("old").log
+    segments = len(log.segments)
+    assert segments > 1
+    bench.broker.retention(bench.now_ms + 10_000)
+    assert log.log_start_offset > 0
+    assert len(log.segments) < segments
+
+
+def test_storage_figures_are_sums_over_all_logs(bench: DataBench) -> None:
+    """For the statistics page."""
+    bench.send("r", batch())
+    bench.send("r", batch(), index=1)
+    figures = bench.broker.storage_figures()
+    assert figures["segments"] == 2
+    assert figures["log_size_bytes"] == 2 * len(batch())
