@@ -73,14 +73,6 @@ def request_header(api_key: int, version: int, correlation_id: int, client_id: s
     return REQUEST_HEADER.pack(api_key, version, correlation_id, size) + data + tail
 
 
-def request_frame(
-    api_key: int, version: int, correlation_id: int, client_id: str | None, body: bytes
-) -> bytes:
-    """A whole request as it goes onto the wire: size, header, body."""
-    header = request_header(api_key, version, correlation_id, client_id)
-    return SIZE.pack(len(header) + len(body)) + header + body
-
-
 def response_frame(api_key: int, version: int, correlation_id: int, body: bytes) -> bytes:
     """A whole response as it goes onto the wire: size, header, body."""
     if response_header_is_flexible(api_key, version):

@@ -13,10 +13,12 @@ side and the API's version decides which one is spoken:
 
     tagged section   uvarint count, then per field: uvarint tag, uvarint size in bytes, value
 
+The zigzag varints of records live in `batch`: no message has any.
+
 The rule of this file: a length or count that a peer promises is compared with the bytes that really
-follow before anything is allocated for it. Every breach raises `ProtocolError`; the two exceptions
-that the slicing of a memoryview can raise by itself (IndexError, struct.error) are named in
-`BREACHES` and turned into ProtocolError at the outermost door, so that the readers stay bare.
+follow before anything is allocated for it. Every breach raises `ProtocolError`; what reading beyond
+the end or bad UTF-8 raises by itself is named in `BREACHES` and turned into ProtocolError at the
+outermost door, so that the readers stay bare.
 
 Bytes alone are no bound: a list item of two bytes becomes a dict of 250, so that a frame of 100 MB
 could ask for 10 GB. A `Budget` counts the items of all arrays of one message.
@@ -36,7 +38,6 @@ Writer = Callable[[bytearray, Any], None]
 
 TAGGED_FIELDS_MAX = 10_000
 UVARINT_BYTES_MAX = 5  # 5 x 7 bits hold 32
-VARLONG_BYTES_MAX = 10  # 10 x 7 bits hold 64
 
 BREACHES = (struct.error, IndexError, UnicodeDecodeError)
 
@@ -77,36 +78,11 @@ def read_uvarint(data: memoryview, position: int) -> tuple[int, int]:
     raise ProtocolError(f"a varint is longer than {UVARINT_BYTES_MAX} bytes")
 
 
-def read_varlong(data: memoryview, position: int) -> tuple[int, int]:
-    """A zigzag 64-bit number, as in records. More than 10 bytes: ProtocolError."""
-    value = 0
-    for shift in range(0, 7 * VARLONG_BYTES_MAX, 7):
-        byte = data[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            if value > 0xFFFF_FFFF_FFFF_FFFF:
-                raise ProtocolError("a varlong is larger than 64 bits")
-            return (value >> 1) ^ -(value & 1), position
-    raise ProtocolError(f"a varlong is longer than {VARLONG_BYTES_MAX} bytes")
-
-
-def read_varint(data: memoryview, position: int) -> tuple[int, int]:
-    """A zigzag 32-bit number, as in records. More than 5 bytes: ProtocolError."""
-    value, position = read_uvarint(data, position)
-    return (value >> 1) ^ -(value & 1), position
-
-
 def write_uvarint(out: bytearray, value: int) -> None:
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
         value >>= 7
     out.append(value)
-
-
-def write_varint(out: bytearray, value: int) -> None:
-    """Zigzag; the same bytes for 32-bit and 64-bit numbers, so varlong has no writer of its own."""
-    write_uvarint(out, (value << 1) ^ (value >> 63))
 
 
 def read_bool(data: memoryview, position: int) -> tuple[bool, int]:

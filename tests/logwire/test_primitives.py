@@ -28,23 +28,6 @@ def test_a_uvarint_survives_both_ways_and_takes_no_more_bytes_than_needed(value:
     assert len(data) == max(1, -(-value.bit_length() // 7))
 
 
-@given(st.integers(-(1 << 63), (1 << 63) - 1))
-def test_a_varlong_survives_both_ways(value: int) -> None:
-    """Zigzag: small negative numbers are short too."""
-    out = bytearray()
-    p.write_varint(out, value)
-    assert p.read_varlong(memoryview(out), 0) == (value, len(out))
-
-
-@given(st.integers(-(1 << 31), (1 << 31) - 1))
-def test_a_varint_survives_both_ways(value: int) -> None:
-    """The same zigzag in at most five bytes."""
-    out = bytearray()
-    p.write_varint(out, value)
-    assert p.read_varint(memoryview(out), 0) == (value, len(out))
-    assert len(out) <= p.UVARINT_BYTES_MAX
-
-
 @pytest.mark.parametrize(
     "data",
     [b"\xff" * 5, b"\xff" * 10, b"\x80" * 5 + b"\0", b"\xff\xff\xff\xff\x1f", b"\x80" * 100],
@@ -56,14 +39,7 @@ def test_a_uvarint_beyond_32_bits_is_a_protocol_error(data: bytes) -> None:
         p.read_uvarint(memoryview(data), 0)
 
 
-def test_a_varlong_beyond_64_bits_is_a_protocol_error() -> None:
-    """Ten bytes may hold 70 bits; 64 are allowed."""
-    for data in (b"\xff" * 10 + b"\0", b"\xff" * 9 + b"\x02", b"\x80" * 200):
-        with pytest.raises(ProtocolError, match="varlong"):
-            p.read_varlong(memoryview(data), 0)
-
-
-def test_a_varint_that_stops_in_the_middle_breaks_off() -> None:
+def test_a_uvarint_that_stops_in_the_middle_breaks_off() -> None:
     """The caller turns BREACHES into ProtocolError."""
     for size in range(5):
         with pytest.raises(p.BREACHES):
@@ -210,8 +186,7 @@ def test_random_bytes_only_ever_raise_protocol_errors_or_break_off() -> None:
             p.array_reader(p.read_bool, 1, compact, True, p.Budget(1 << 40))
             for compact in (False, True)
         ),
-        p.read_varint,
-        p.read_varlong,
+        p.read_uvarint,
         lambda data, position: (None, p.skip_tagged(data, position)),
     ]
     for _ in range(3_000):

@@ -29,7 +29,8 @@ def test_the_proxy_carries_frames_and_keeps_requests_with_their_answers(tmp_path
     proxy = Proxy(LOOPBACK, server.getsockname())
     with socket.create_connection(proxy.listener.getsockname()) as client:
         for correlation_id, (api_key, body) in enumerate(((3, b"one"), (99, b"no"), (3, b"three"))):
-            client.sendall(frame.request_frame(api_key, 1, correlation_id, "c", body))
+            request = frame.request_header(api_key, 1, correlation_id, "c") + body
+            client.sendall(frame.SIZE.pack(len(request)) + request)
             expected = struct.pack(">ii", 10, correlation_id) + b"answer"
             assert client.recv(14, socket.MSG_WAITALL) == expected
     proxy.close()
