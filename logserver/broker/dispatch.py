@@ -142,5 +142,7 @@ def _unknown_api_versions(broker: Broker, context: Context, correlation_id: int)
     context.api_version = 0
     response = HANDLERS[API_VERSIONS](broker, {}, context)
     response["error_code"] = errors.UNSUPPORTED_VERSION
+    # Kafka tells the range of ApiVersions and nothing else: the client asks again.
+    response["api_keys"] = [row for row in response["api_keys"] if row["api_key"] == API_VERSIONS]
     body = encode_response(API_VERSIONS, 0, response)
     return response_frame(API_VERSIONS, 0, correlation_id, body)

@@ -10,6 +10,7 @@ again before somebody looked at the disk.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 import time
@@ -139,4 +140,5 @@ async def _drain(server: Server, again: asyncio.Event) -> None:
     server.stop_accepting()
     deadline = time.monotonic() + server.config.drain_ms / 1000
     while server.busy() and time.monotonic() < deadline and not again.is_set():
-        await asyncio.sleep(DRAIN_STEP_S)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(again.wait(), DRAIN_STEP_S)

@@ -1,0 +1,254 @@
+"""The connection: frames however they arrive, answers in order, and peers that do not read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from logserver.server.connection import OUT_BYTES_MAX, REPLIES_MAX
+from logwire.batch import encode_batch, iterate_batches
+from logwire.messages import Message
+from tests.server.server_bench import Client, ServerBench
+
+RELAXED = str(2**63 - 1)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[ServerBench]:
+    """A server with a relaxed topic `r` and a durable topic `d`."""
+    bench = ServerBench(tmp_path)
+    bench.run(bench.create("r", flush_messages=RELAXED))
+    bench.run(bench.create("d"))
+    yield bench
+    bench.close()
+
+
+def batch(size_bytes: int) -> bytes:
+    """One batch of one record."""
+    return bytes(encode_batch([(None, b"v" * size_bytes, (), 1_700_000_000_000)]))
+
+
+def produce(name: str, size_bytes: int = 100, acks: int = -1) -> Message:
+    """A Produce request of one batch."""
+    partition = {"index": 0, "records": batch(size_bytes)}
+    topic = {"name": name, "partition_data": [partition]}
+    return {"transactional_id": None, "acks": acks, "timeout_ms": 1000, "topic_data": [topic]}
+
+
+def fetch(name: str, offset: int, **fields: int) -> Message:
+    """A Fetch request of one partition."""
+    partition = {"partition": 0, "fetch_offset": offset, "partition_max_bytes": 1 << 24}
+    return {
+        "max_wait_ms": 0,
+        "min_bytes": 1,
+        "max_bytes": 1 << 24,
+        "session_id": 0,
+        "session_epoch": -1,
+        "topics": [{"topic": name, "partitions": [partition]}],
+        "forgotten_topics_data": [],
+        **fields,
+    }
+
+
+def base_offset(response: Message) -> int:
+    """The base offset of a produce answer."""
+    row = response["responses"][0]["partition_responses"][0]
+    assert row["error_code"] == 0
+    offset: int = row["base_offset"]
+    return offset
+
+
+@pytest.mark.parametrize("size_bytes", [100, 5_000, 900_000])
+def test_a_frame_may_arrive_in_any_pieces(bench: ServerBench, size_bytes: int) -> None:
+    """Byte by byte at its beginning, then in halves, and together with the next one."""
+
+    async def scenario() -> None:
+        client = await bench.connect()
+        frame = client.frame(0, 11, produce("r", size_bytes))
+        for position in range(20):
+            await client.send(frame[position : position + 1])
+        middle = len(frame) // 2
+        await client.send(frame[20:middle])
+        following = client.frame(0, 11, produce("r", size_bytes))
+        await client.send(frame[middle:] + following[:30])
+        assert base_offset(await client.answer(0, 11)) == 0
+        await client.send(following[30:])
+        assert base_offset(await client.answer(0, 11)) == 1
+        row = (await client.ask(1, 12, fetch("r", 0)))["responses"][0]["partitions"][0]
+        found = list(iterate_batches(memoryview(row["records"])))
+        assert len(found) == 2
+        assert bytes(row["records"])[61:].count(b"v" * size_bytes) == 2
+
+    bench.run(scenario())
+    assert bench.server.buffers.held_bytes == len(bench.server.arena), "nothing is kept"
+
+
+def test_a_stream_of_large_frames_is_received_whole(bench: ServerBench) -> None:
+    """Frames larger and smaller than the arena, several in one stream."""
+
+    async def scenario() -> None:
+        client = await bench.connect()
+        sizes = [1_000_000, 10, 700_000, 1_040_000, 3, 999_999]
+        stream = b"".join(client.frame(0, 11, produce("r", size)) for size in sizes)
+        sending = asyncio.ensure_future(client.send(stream))
+        offsets = [base_offset(await client.answer(0, 11)) for _ in sizes]
+        await sending
+        assert offsets == list(range(len(sizes)))
+
+    bench.run(scenario())
+
+
+def test_pipelined_requests_are_answered_in_order(bench: ServerBench) -> None:
+    """Also when a later one could be answered first: durable, then relaxed, then metadata."""
+
+    async def scenario() -> None:
+        client = await bench.connect()
+        stream = client.frame(0, 11, produce("d"))
+        stream += client.frame(0, 11, produce("r"))
+        stream += client.frame(3, 12, {"topics": [{"name": "r"}]})
+        await client.send(stream)
+        correlation_ids = [
+            (await client.answer(api_key, version))["correlation_id"]
+            for api_key, version in ((0, 11), (0, 11), (3, 12))
+        ]
+        assert correlation_ids == [1, 2, 3]
+
+    bench.run(scenario())
+
+
+def test_a_parked_fetch_is_woken_through_its_socket(bench: ServerBench) -> None:
+    """By the append of another connection."""
+
+    async def scenario() -> None:
+        consumer, producer = await bench.connect(), await bench.connect()
+        await consumer.send(consumer.frame(1, 12, fetch("d", 0, max_wait_ms=30_000)))
+        await bench.until(lambda: bench.server.broker.counters.fetches_parked == 1)
+        await producer.ask(0, 11, produce("d"))
+        row = (await consumer.answer(1, 12))["responses"][0]["partitions"][0]
+        assert len(row["records"]) == len(batch(100))
+
+    bench.run(scenario())
+
+
+def test_a_fetch_that_waits_in_vain_is_answered_in_time(bench: ServerBench) -> None:
+    """`max_wait_ms` by the loop's own timer; a shorter wait does not wait for a longer one."""
+
+    async def scenario() -> None:
+        patient, hasty = await bench.connect(), await bench.connect()
+        await patient.send(patient.frame(1, 12, fetch("r", 0, max_wait_ms=60_000)))
+        await bench.until(lambda: bench.server.broker.counters.fetches_parked == 1)
+        response = await hasty.ask(1, 12, fetch("r", 0, max_wait_ms=20))
+        assert not response["responses"][0]["partitions"][0]["records"]
+        assert bench.server.broker.counters.fetches_parked == 1
+
+    bench.run(scenario())
+
+
+async def fill(client: Client, count: int, size_bytes: int) -> None:
+    """Produce that many batches."""
+    for _ in range(count):
+        await client.ask(0, 11, produce("r", size_bytes))
+
+
+def test_a_peer_that_does_not_read_is_not_read(bench: ServerBench) -> None:
+    """Its answers wait in the socket and as file ranges; its requests wait in its socket."""
+
+    async def scenario() -> None:
+        client = await bench.connect()
+        await fill(client, 8, 1_000_000)
+        greedy = await bench.connect(receive_buffer_bytes=4096)
+        frames = b"".join(greedy.frame(1, 12, fetch("r", n % 8)) for n in range(5000))
+        sending = asyncio.ensure_future(greedy.send(frames))
+        (connection,) = [
+            c
+            for c in bench.server.connections.values()
+            if c.sock.getpeername()[1] == greedy.sock.getsockname()[1]
+        ]
+        await bench.until(lambda: len(connection.out) > 0)
+        held = len(connection.out)
+        await fill(client, 3, 100)
+        assert len(connection.out) == held
+        assert connection.out_bytes <= OUT_BYTES_MAX
+        sending.cancel()
+        assert bench.server.broker.routes["r"][0].log.active.holds > 0
+        greedy.sock.close()
+        await bench.until(lambda: connection.closed)
+        assert sum(s.holds for s in bench.server.broker.routes["r"][0].log.segments) == 0
+
+    bench.run(scenario())
+
+
+def test_every_byte_of_a_slow_reader_is_right_while_the_topic_is_recreated(
+    bench: ServerBench,
+) -> None:
+    """A queued descriptor that was closed and reused would send another file's bytes."""
+
+    async def scenario() -> None:
+        client = await bench.connect()
+        await fill(client, 4, 1_000_000)
+        expected = bytes(
+            (await client.ask(1, 12, fetch("r", 0)))["responses"][0]["partitions"][0]["records"]
+        )
+        slow = await bench.connect(receive_buffer_bytes=4096)
+        await slow.send(slow.frame(1, 12, fetch("r", 0)))
+        await bench.until(lambda: bench.server.broker.routes["r"][0].log.active.holds > 0)
+        for _ in range(3):
+            await client.ask(20, 6, {"topics": [{"name": "r", "topic_id": bytes(16)}]})
+            await bench.create("r", flush_messages=RELAXED, file_delete_delay_ms="0")
+            await fill(client, 2, 500_000)
+        answer = await slow.answer(1, 12)
+        assert bytes(answer["responses"][0]["partitions"][0]["records"]) == expected
+
+    bench.run(scenario())
+
+
+def test_a_breach_closes_this_connection_and_no_other(bench: ServerBench) -> None:
+    """And is counted."""
+
+    async def scenario() -> None:
+        good, bad = await bench.connect(), await bench.connect()
+        await good.ask(0, 11, produce("r"))
+        await bad.send(b"\xff\xff\xff\xff")
+        assert await bad.closed()
+        assert base_offset(await good.ask(0, 11, produce("r"))) == 1
+        assert bench.server.counters.breaches == 1
+        assert bench.server.counters.closed["protocol"] == 1
+
+    bench.run(scenario())
+
+
+def test_a_promised_length_allocates_nothing(bench: ServerBench) -> None:
+    """A frame of 100 MB is announced; what arrived is ten bytes."""
+
+    async def scenario() -> None:
+        before = bench.server.buffers.held_bytes
+        clients = [await bench.connect() for _ in range(20)]
+        for client in clients:
+            await client.send((100_000_000).to_bytes(4, "big") + b"\0\0\0\x0b\0\0")
+        await bench.until(
+            lambda: sum(bool(c.frame_since_ms) for c in bench.server.connections.values()) == 20
+        )
+        assert bench.server.buffers.held_bytes - before <= 20 * 4096
+
+    bench.run(scenario())
+
+
+def test_too_many_answers_that_wait_pause_the_reading(bench: ServerBench) -> None:
+    """A thousand parked fetches of one connection are enough; the rest stays in its socket."""
+
+    async def scenario() -> None:
+        client = await bench.connect()
+        count = 50_000  # more than one turn can receive
+        frame = client.frame(1, 12, fetch("r", 0, max_wait_ms=60_000))
+        sending = asyncio.ensure_future(client.send(frame * count))
+        parked = bench.server.broker.counters
+        await bench.until(lambda: parked.fetches_parked >= REPLIES_MAX)
+        other = await bench.connect()
+        await other.ask(3, 12, {"topics": []})
+        assert parked.fetches_parked < count
+        sending.cancel()
+
+    bench.run(scenario())

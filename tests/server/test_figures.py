@@ -1,0 +1,40 @@
+"""The statistics page as the server writes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from logserver.server.figures import FiguresPublisher
+from logserver.statistics import PageReader, PartitionsReader, RuntimeDirectory
+from tests.server.server_bench import ServerBench
+from tests.server.test_connection import RELAXED, produce
+
+
+def test_what_happened_stands_on_the_page(tmp_path: Path) -> None:
+    """Requests, bytes, partitions, memory; the page is gone after the end."""
+    bench = ServerBench(tmp_path / "data")
+    runtime = RuntimeDirectory(str(tmp_path / "runtime"))
+    publisher = FiguresPublisher(bench.server, runtime)
+    publisher.more.append(lambda: {"http_requests": 7})
+
+    async def scenario() -> None:
+        await bench.create("r", flush_messages=RELAXED)
+        client = await bench.connect()
+        await client.ask(0, 11, produce("r"))
+
+    bench.run(scenario())
+    publisher.start()
+    page = PageReader(runtime.page_path).snapshot()
+    assert page.value("appended_records") == 1
+    assert page.value("partitions") == 1
+    assert page.value("ready") == 1
+    assert page.value("http_requests") == 7
+    assert page.value("anonymous_memory_bytes") > 1_000_000
+    assert page.value("segments") == 1
+    assert page.value("received_bytes") > 0
+    reader = PartitionsReader(runtime.partitions_path)
+    (row,) = [figures for n in reader.rows() if (figures := reader.read(n)) is not None]
+    assert (row.topic, row.partition, row.end_offset, row.high_watermark) == ("r", 0, 1, 1)
+    publisher.close()
+    assert not (tmp_path / "runtime").exists()
+    bench.close()

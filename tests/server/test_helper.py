@@ -1,0 +1,70 @@
+"""Helper threads: work goes out, results come back on the loop, in order."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+import uvloop
+
+from logserver.server.helper import Helper
+
+
+@pytest.fixture
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """A loop of its own."""
+    loop = uvloop.new_event_loop()
+    yield loop
+    loop.close()
+
+
+def test_a_job_runs_in_the_thread_and_finishes_on_the_loop(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    """Results arrive in the order of submission."""
+    helper = Helper(loop, "test")
+    here = threading.get_ident()
+    heard: list[tuple[int, bool, bool]] = []
+
+    async def scenario() -> None:
+        done = asyncio.Event()
+        for number in range(3):
+
+            def finish(thread: int, number: int = number) -> None:
+                heard.append((number, thread != here, threading.get_ident() == here))
+                if number == 2:
+                    done.set()
+
+            helper.submit(threading.get_ident, finish)
+        await asyncio.wait_for(done.wait(), 5)
+
+    loop.run_until_complete(scenario())
+    assert heard == [(n, True, True) for n in range(3)]
+    assert helper.pending_count == 0
+    helper.close()
+
+
+def test_an_oserror_is_a_result(loop: asyncio.AbstractEventLoop) -> None:
+    """The disk said no: that is for the one who asked to judge."""
+    helper = Helper(loop, "test")
+    heard: list[object] = []
+
+    def fails() -> None:
+        raise OSError(5, "Input/output error")
+
+    helper.submit(fails, heard.append)
+    helper.close()
+    (error,) = heard
+    assert isinstance(error, OSError)
+
+
+def test_closing_finishes_what_was_submitted(loop: asyncio.AbstractEventLoop) -> None:
+    """No job is lost at the end."""
+    helper = Helper(loop, "test")
+    heard: list[int] = []
+    for number in range(10):
+        helper.submit(lambda number=number: number, heard.append)  # type: ignore[misc]
+    helper.close()
+    assert heard == list(range(10))

@@ -1,0 +1,62 @@
+"""Listeners: real ports, and no spinning when descriptors run out."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from pathlib import Path
+
+import pytest
+
+from logserver.server.listener import Listener
+from tests.server.server_bench import ServerBench
+
+
+def test_port_zero_picks_one(tmp_path: Path) -> None:
+    """And says which."""
+    bench = ServerBench(tmp_path)
+    assert bench.server.listeners[0].port > 0
+    bench.close()
+
+
+def test_a_port_in_use_is_an_error_of_the_caller(tmp_path: Path) -> None:
+    """The command line makes a sentence of it; the socket is not leaked."""
+    bench = ServerBench(tmp_path)
+    port = bench.server.listeners[0].port
+    with pytest.raises(OSError, match="in use") as error:
+        Listener(bench.server, "B", "127.0.0.1", port)
+    assert error.value.errno == errno.EADDRINUSE
+    bench.close()
+
+
+def test_without_descriptors_accepting_pauses_and_resumes(tmp_path: Path) -> None:
+    """The peer waits in the backlog; the loop does not spin on it."""
+    bench = ServerBench(tmp_path)
+    listener = bench.server.listeners[0]
+    real = listener.sock
+    calls = []
+
+    class Exhausted:
+        """A listening socket of a process that has no descriptor left, for a while."""
+
+        def accept(self) -> tuple[socket.socket, tuple[str, int]]:
+            calls.append(1)
+            if len(calls) <= 2:
+                raise OSError(errno.EMFILE, "Too many open files")
+            return real.accept()
+
+        def fileno(self) -> int:
+            return real.fileno()
+
+        def close(self) -> None:
+            real.close()
+
+    listener.sock = Exhausted()  # type: ignore[assignment]
+
+    async def scenario() -> None:
+        client = await bench.connect()
+        await client.ask(18, 0, {})
+
+    bench.run(scenario())
+    assert len(calls) <= 5, "accept was tried again and again"
+    bench.close()
