@@ -18,8 +18,7 @@ full disk is no such thing: the append raises and leaves the log as it was.
 
 Maintenance is what would stall the loop: preallocation, sealing, unlinking. `wants_maintenance` is
 the cheap flag; `maintenance()` clears it and returns `(run, finish)` pairs: `run()` for a helper
-thread, then `finish(result)` where the log is used, with what `run` returned or the OSError it
-raised (see `maintenance`).
+thread, then `finish(result)` here, with what `run` returned or the OSError it raised.
 
 Everything here except the `run`s belongs to one thread. Times are milliseconds and arguments.
 """
@@ -96,6 +95,7 @@ class Log:
         "rolls_count",
         "segments",
         "size_bytes",
+        "start_keeper",
         "syncs_count",
         "topic_id",
         "unsealed",
@@ -140,6 +140,7 @@ class Log:
         self.wants_space = False
         self.allocate_after_position = maintenance.first_allocation_position(self.active)
         self.clock_guard = retention.ClockGuard()
+        self.start_keeper = retention.StartKeeper(files, log_start_offset)
         self.rolls_count = self.syncs_count = self.retention_held_count = 0
         self.deleted_ms: int | None = None
         self.gone = False
@@ -220,7 +221,8 @@ class Log:
         try:
             segment.file.pwrite(batch, position)
         except OSError as error:
-            self._append_failed(error)
+            if not is_disk_full(error):
+                self.fence(f"a write failed: {error}")
             raise
         segment.size_bytes = end
         self.size_bytes += size_bytes
@@ -281,16 +283,14 @@ class Log:
         first_ms = segment.first_timestamp_ms
         self._roll_timestamp_ms = first_ms + config.segment_ms if first_ms >= 0 else ALWAYS
 
-    def _append_failed(self, error: OSError) -> None:
-        if not is_disk_full(error):
-            self.fence(f"a write failed: {error}")
-
     def roll(self, now_ms: int) -> Segment:
-        """Begin a new segment at the log end; the old one is sealed later, off the loop.
+        """Begin a new segment at the log end, unless the active one is empty, and return it.
 
-        Raises OSError, which leaves the log as it was.
+        The old one is sealed later. Raises OSError, which leaves the log as it was.
         """
         old = self.active
+        if not old.size_bytes:
+            return old
         new = Segment.create(
             self.files, self.directory, self.end_offset, now_ms, self._interval_bytes
         )
@@ -355,7 +355,7 @@ class Log:
     def offset_for_timestamp(self, timestamp_ms: int) -> tuple[int, int] | None:
         """Return (timestamp, offset) of the first record that is as young, exactly, or None.
 
-        Raises OSError, CorruptSegmentError, ProtocolError (a batch that cannot be decompressed).
+        Raises OSError, CorruptSegmentError, ProtocolError (a batch that is not decompressed).
         """
         return timestamps.offset_for_timestamp(self, timestamp_ms)
 

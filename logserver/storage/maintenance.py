@@ -137,7 +137,7 @@ def _removals(log: Log) -> list[Chore]:
     log_start_offset = log.log_start_offset
 
     def run() -> None:
-        retention.write_log_start(log.files, log.directory, log_start_offset)
+        log.start_keeper.keep(log_start_offset, log.directory)
         for segment in segments:
             retention.unlink_segment(log.files, segment.directory, segment.base_offset)
         log.files.sync_directory(log.directory)
@@ -171,6 +171,8 @@ def finish_files(log: Log) -> None:
             log.synced(task, error)
             raise
         log.synced(task)
+    for run, finish in _removals(log):
+        finish(run())
     for segment, next_files in list(log.unsealed.items()):
         seal_files(log, segment, next_files)
         note_sealed(log, segment)

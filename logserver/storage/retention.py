@@ -19,6 +19,7 @@ that is not durable, and an active segment that is due is rolled first.
 from __future__ import annotations
 
 from itertools import pairwise
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from logwire.checksum import crc32c
@@ -31,6 +32,28 @@ if TYPE_CHECKING:
 
 LOG_START_FILE = "log-start-offset"
 JUMP_MS = 3_600_000  # twelve of Kafka's retention checks (log.retention.check.interval.ms)
+
+
+class StartKeeper:
+    """The one writer of a log's start file: trim writes on the loop, removals in a helper thread.
+
+    Without the lock and the memory, a removal could overwrite the start of a later trim.
+    """
+
+    __slots__ = ("_files", "_kept_offset", "_lock")
+
+    def __init__(self, files: Files, kept_offset: int) -> None:
+        """`kept_offset` is what the file says now, 0 without one."""
+        self._files = files
+        self._kept_offset = kept_offset
+        self._lock = Lock()
+
+    def keep(self, offset: int, directory: str) -> None:
+        """Make sure that the file says `offset` or more, durably. Raises OSError."""
+        with self._lock:
+            if offset > self._kept_offset:
+                write_log_start(self._files, directory, offset)
+                self._kept_offset = offset
 
 
 class ClockGuard:
@@ -85,7 +108,7 @@ def trim(log: Log, offset: int) -> None:
         assert task is not None
         task.run()
         log.synced(task)
-    write_log_start(log.files, log.directory, offset)
+    log.start_keeper.keep(offset, log.directory)
     log.log_start_offset = offset
     count = 0
     while count + 1 < len(log.segments) and log.segments[count + 1].base_offset <= offset:

@@ -39,28 +39,45 @@ def offset_for_timestamp(log: Log, timestamp_ms: int) -> tuple[int, int] | None:
 
 def max_timestamp(log: Log) -> tuple[int, int]:
     """Return (largest timestamp, first offset that has it), (-1, -1) without any."""
+    best = NO_RECORD
     segments = [segment for segment in log.segments if segment.size_bytes]
-    if not segments:
-        return NO_RECORD
-    youngest = max(segments, key=lambda segment: segment.max_timestamp_ms)
-    wanted_ms, batch_offset = youngest.youngest()
-    if wanted_ms <= NO_TIMESTAMP_MS:
-        return NO_RECORD
-    position = log.lookup.locate(batch_offset)[1]
-    for batch in youngest.walk(position, youngest.size_bytes):
-        if batch.max_timestamp_ms == wanted_ms:
-            for record_ms, offset in _records(youngest, batch):
-                if record_ms == wanted_ms and offset >= log.log_start_offset:
-                    return record_ms, offset
-    return NO_RECORD
+    if segments and segments[0].base_offset < log.log_start_offset:  # its youngest may be gone
+        segment = segments.pop(0)
+        if log.log_start_offset < _end_offset(log, segment):
+            best = _youngest_of(_walk_from(log, segment, log.log_start_offset), segment, log)
+    if segments:
+        segment = max(segments, key=lambda segment: segment.max_timestamp_ms)
+        if segment.max_timestamp_ms > best[0]:
+            best = _youngest_of(_walk_from(log, segment, segment.youngest()[1]), segment, log)
+    return best
+
+
+def _end_offset(log: Log, segment: Segment) -> int:
+    return log.end_offset if segment is log.active else segment.end_offset
+
+
+def _walk_from(log: Log, segment: Segment, offset: int) -> Iterator[BatchAt]:
+    return segment.walk(log.lookup.locate(offset)[1], segment.size_bytes)
+
+
+def _youngest_of(batches: Iterator[BatchAt], segment: Segment, log: Log) -> tuple[int, int]:
+    """Return (timestamp, offset) of the first youngest record at or after the log start."""
+    best = NO_RECORD
+    for batch in batches:
+        if batch.max_timestamp_ms > best[0]:
+            for record_ms, offset in _records(segment, batch):
+                if record_ms > best[0] and offset >= log.log_start_offset:
+                    best = record_ms, offset
+        if best[0] >= segment.max_timestamp_ms:
+            break
+    return best
 
 
 def _batches_since(log: Log, segment: Segment, timestamp_ms: int) -> Iterator[BatchAt]:
     """Walk from the last place before which everything is older."""
     log.lookup.keep_mapped(segment)
     older = segment.time_index.offset_before(timestamp_ms)
-    position = 0 if older is None else log.lookup.locate(segment.base_offset + older)[1]
-    return segment.walk(position, segment.size_bytes)
+    return _walk_from(log, segment, segment.base_offset + (older or 0))
 
 
 def _records(segment: Segment, batch: BatchAt) -> Iterator[tuple[int, int]]:

@@ -56,7 +56,7 @@ def test_what_lies_below_the_log_start_is_removed() -> None:
     bench.write_many(40)
     bench.sync()
     bench.log.trim(30)
-    bench.log.close()
+    bench.log.close(clean=False)
     left = [name for name in bench.names() if name.endswith(".log")]
     bench.files.unlink(f"{DIRECTORY}/{left[1]}")
     bench.log = bench.open(clean=False)

@@ -1,0 +1,215 @@
+"""What is done off the loop: space, seals, removals, and what each leaves when it fails."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from logserver.storage import digest
+from logserver.storage.failing_files import FailingFiles
+from logserver.storage.maintenance import AHEAD_BYTES, FIRST_STEP_BYTES, STEP_BYTES
+from logserver.storage.simulated_files import MemoryFiles
+from tests.storage.bench import DIRECTORY, Bench, counting_bench
+
+BIG = 200_000
+
+
+def test_space_is_asked_for_in_steps() -> None:
+    """Nothing for a log of a few records, then 4 MB, then 16 each."""
+    bench = Bench()
+    bench.write()
+    assert not bench.log.wants_maintenance
+    sizes: list[int] = []
+    while bench.log.size_bytes < 22 << 20:
+        bench.write(value_bytes=BIG)
+        bench.maintain()
+        size_bytes = bench.log.active.file.size()
+        if not sizes or size_bytes != sizes[-1]:
+            sizes.append(size_bytes)
+    first = len(bench.written[0].data) + len(bench.written[1].data) + FIRST_STEP_BYTES
+    assert sizes == [first, first + STEP_BYTES, first + 2 * STEP_BYTES]
+
+
+def test_no_more_space_is_asked_for_than_a_segment_may_use() -> None:
+    """The last step ends at segment.bytes."""
+    bench = Bench(segment_bytes=1_000_000)
+    while bench.log.size_bytes < 900_000:
+        bench.write(value_bytes=50_000)
+        bench.maintain()
+    assert bench.log.active.file.size() == 1_000_000
+
+
+def test_appends_go_on_beyond_the_space_that_is_there() -> None:
+    """The helper thread may be late; the tail does not wait."""
+    bench = Bench()
+    bench.write(value_bytes=BIG)
+    chores = bench.log.maintenance()
+    for _ in range(30):
+        bench.write(value_bytes=BIG)
+    assert bench.log.maintenance() == []
+    for run, finish in chores:
+        finish(run())
+    assert bench.read_all() == bench.kept()
+    bench.maintain()
+    bench.write(value_bytes=BIG)
+    bench.maintain()
+    assert bench.log.active.allocated_bytes - bench.log.active.size_bytes > AHEAD_BYTES
+
+
+@pytest.mark.parametrize(("error", "again"), [(errno.ENOSPC, True), (errno.EOPNOTSUPP, False)])
+def test_space_that_is_refused_harms_nobody(error: int, again: bool) -> None:
+    """A full disk is asked again 16 MB later, a file system that cannot is not."""
+    files = FailingFiles(MemoryFiles(), kinds=["allocate"], error=error, fail_at=1, for_good=True)
+    bench = Bench(files)
+    while bench.log.size_bytes < 20 << 20:
+        bench.write(value_bytes=BIG * 4)
+        bench.maintain()
+    assert files.calls["allocate"] == (2 if again else 1)
+    assert not bench.log.fenced
+
+
+def test_a_seal_trims_indexes_and_digests_what_is_durable() -> None:
+    """Before the sync nothing happens; afterwards the digest vouches for each file."""
+    bench = Bench(segment_bytes=300_000)
+    while len(bench.log.segments) < 2:
+        bench.write(value_bytes=20_000)
+        if len(bench.log.segments) == 1:
+            bench.maintain()
+    first = bench.log.segments[0]
+    assert first.file.size() > first.size_bytes
+    bench.maintain()
+    assert not first.sealed
+    bench.sync()
+    bench.maintain()
+    assert first.sealed
+    assert first.file.size() == first.size_bytes
+    found = digest.read_digest(bench.files, DIRECTORY, 0)
+    assert found is not None
+    assert found.end_offset == first.end_offset == bench.log.segments[1].base_offset
+    assert found.size_of(".log") == first.size_bytes
+    assert found.size_of(".index") == first.offset_index.count * 8
+    assert f"{first.end_offset:020d}.snapshot" in bench.names()
+
+
+def test_segments_are_sealed_in_order() -> None:
+    """The producers' state at the end of one is covered by the digest of the next."""
+    bench = Bench(segment_bytes=500)
+    bench.write_many(20)
+    bench.sync()
+    bench.maintain()
+    sealed = [segment.sealed for segment in bench.log.segments]
+    assert sealed == [True] * (len(sealed) - 1) + [False]
+    second = digest.read_digest(bench.files, DIRECTORY, bench.log.segments[1].base_offset)
+    assert second is not None
+    assert second.size_of(".snapshot") is not None
+
+
+def test_each_failure_of_a_seal_leaves_a_valid_log() -> None:
+    """A full disk at the k-th call: not sealed, not fenced, sealed when there is space again."""
+    for fail_at in range(1, 100):
+        files = FailingFiles(MemoryFiles())
+        bench = Bench(files, segment_bytes=500, retention_ms=-1)
+        bench.write_many(4)
+        bench.sync()
+        files.error, files.matching_count, files.fail_at = errno.ENOSPC, 0, fail_at
+        bench.maintain()
+        failed = files.failed_count
+        files.fail_at = 0
+        assert not bench.log.fenced
+        assert bench.read_all() == bench.kept()
+        bench.log.retention(bench.now_ms)
+        bench.maintain()
+        assert bench.log.segments[0].sealed
+        bench.reopen()
+        assert bench.read_all() == bench.kept()
+        if not failed:
+            return
+    pytest.fail("a hundred calls to seal one segment")
+
+
+def test_a_disk_error_during_a_seal_fences() -> None:
+    """Only space can be mended by waiting."""
+    files = FailingFiles(MemoryFiles())
+    bench = Bench(files, segment_bytes=500)
+    bench.write_many(4)
+    bench.sync()
+    files.error, files.matching_count, files.fail_at = errno.EIO, 0, 3
+    bench.maintain()
+    assert "could not be sealed" in bench.log.fenced
+    assert bench.read_all() == bench.kept()
+
+
+def test_a_sealed_segment_lets_go_of_its_memory() -> None:
+    """Ten gigabytes of log must not keep ten gigabytes' worth of index."""
+    bench = Bench(segment_bytes=50_000, index_interval_bytes=100)
+    bench.write_many(2000)
+    bench.sync()
+    bench.maintain()
+    assert all(s.lazy_offset_index is None for s in bench.log.segments if s.sealed)
+    assert not bench.log.unsealed
+
+
+def test_a_deleted_log_goes_after_its_delay_and_its_last_reader() -> None:
+    """The name is free at once, the space later."""
+    bench = Bench(file_delete_delay_ms=1000)
+    bench.write_many(3)
+    piece = bench.log.read(0, 1 << 20, 3)
+    assert piece is not None
+    bench.log.delete("7", now_ms=5000)
+    assert bench.files.list_directory("data") == ["topic-0.7-delete"]
+    assert bench.log.removal(5999) is None
+    assert bench.log.removal(6000) is None, "somebody still reads"
+    assert piece.read() == b"".join(bench.kept())
+    piece.release()
+    chore = bench.log.removal(6000)
+    assert chore is not None
+    chore[1](chore[0]())
+    assert bench.log.gone
+    assert bench.files.list_directory("data") == []
+    assert bench.log.removal(7000) is None
+
+
+def test_a_removal_that_fails_is_tried_again() -> None:
+    """Space is freed by persistence."""
+    files = FailingFiles(MemoryFiles())
+    bench = Bench(files, file_delete_delay_ms=0)
+    bench.write()
+    bench.log.delete("7", now_ms=0)
+    files.kinds, files.error, files.matching_count, files.fail_at = ["unlink"], errno.EIO, 0, 2
+    for _ in range(2):
+        chore = bench.log.removal(0)
+        assert chore is not None
+        try:
+            result = chore[0]()
+        except OSError as error:
+            result = error
+        chore[1](result)
+    assert bench.log.gone
+
+
+def test_a_delete_while_a_seal_runs_is_no_sick_disk() -> None:
+    """The files have another path when the helper comes to write them."""
+    bench = Bench(segment_bytes=500, file_delete_delay_ms=0)
+    bench.write_many(4)
+    bench.sync()
+    ((run, finish),) = bench.log.maintenance()
+    bench.log.delete("7", now_ms=0)
+    assert bench.log.removal(0) is None, "the helper still works on it"
+    try:
+        result: object = run()
+    except OSError as error:
+        result = error
+    finish(result)
+    assert bench.log.fenced == "the topic was deleted"
+    assert bench.log.removal(0) is not None
+
+
+def test_a_clean_stop_syncs_each_file_once_at_most() -> None:
+    """A thousand idle logs must stop within seconds: one sync of the file system does the rest."""
+    bench, files = counting_bench()
+    bench.write_many(10)
+    bench.sync()
+    files.calls.clear()
+    bench.log.close()
+    assert files.calls["datasync"] == files.calls["sync_directory"] == 0
