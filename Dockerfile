@@ -1,7 +1,8 @@
 # The server as a container: no build tools, no pip of its own, one user without rights, one volume.
 #
 #   docker build -t logserver .
-#   docker run --rm --read-only -p 127.0.0.1:9092:9092 -p 127.0.0.1:8080:8080 -v logs:/data logserver
+#   docker run --rm --read-only -v logs:/data \
+#       -p 127.0.0.1:9092:9092 -p 127.0.0.1:8080:8080 logserver
 #
 # Publish on 127.0.0.1 as above: nobody is asked for a password. The address that clients are told
 # (advertised.listeners) is localhost:9092; behind another name say so after the image's name:
