@@ -14,14 +14,17 @@ from typing import Any
 import click
 
 from logserver.cli.consume import consume
+from logserver.cli.dump import dump
 from logserver.cli.exits import EXIT_MEANINGS, CommandError, Exit, tell
 from logserver.cli.options import suggestion
 from logserver.cli.pages import Page, PageGroup
 from logserver.cli.produce import produce
 from logserver.cli.topic import topic
+from logserver.cli.verify import verify
 
 EPILOG = "Exit codes:\n" + "\n".join(
-    f"  {code.value:>3}  {meaning.partition('.')[0]}." for code, meaning in EXIT_MEANINGS.items()
+    f"  {code.value:>3}  {meaning.partition('.')[0].replace('`', chr(39))}."
+    for code, meaning in EXIT_MEANINGS.items()
 )
 
 
@@ -65,7 +68,7 @@ def app() -> None:
 
 
 app.add_command(Serve("serve", callback=_serve, help="Run the server."))
-for command in (topic, produce, consume):
+for command in (topic, produce, consume, dump, verify):
     app.add_command(command)
 
 

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from logserver.client import Consumer
 
 
+RECORDS_PER_POLL = 1000
+POLL_MS = 1000
+"""Waiting is interrupted so often to look whether the end is reached."""
+
+
 @click.command(
     cls=Page,
     epilog="""Format placeholders:
@@ -83,6 +88,7 @@ def consume(
     their order; partitions are interleaved as they arrive.
     """
     from logserver.client import Consumer
+    from logserver.client import Timestamp as ClientTimestamp
 
     render = _render(layout, as_json)
     with (
@@ -90,10 +96,10 @@ def consume(
         Consumer(
             bootstrap,
             topic,
-            client_id="logserver-cli",
             partitions=partitions or None,
-            start=start.ms if isinstance(start, Timestamp) else start,
+            start=ClientTimestamp(start.ms) if isinstance(start, Timestamp) else start,
             stop_at_end=not follow,
+            client_id="logserver-cli",
         ) as consumer,
     ):
         _print(consumer, render, max_messages)
@@ -112,12 +118,15 @@ def _render(layout: str, as_json: bool) -> Render:
 
 
 def _print(consumer: "Consumer", render: Render, max_messages: int | None) -> None:
-    """Write record by record to a buffer that is flushed whenever the consumer would wait."""
+    """Print what has arrived, and let it be seen before waiting for more."""
     out = sys.stdout.buffer
-    left = max_messages if max_messages is not None else -1
-    for record in consumer:
-        out.write(render(record))
-        left -= 1
-        if left == 0:
-            break
-    out.flush()
+    left = RECORDS_PER_POLL if max_messages is None else max_messages
+    while left:
+        records = consumer.poll(POLL_MS, min(left, RECORDS_PER_POLL))
+        if records:
+            out.write(b"".join(map(render, records)))
+            out.flush()
+        elif consumer.is_finished:
+            return
+        if max_messages is not None:
+            left -= len(records)

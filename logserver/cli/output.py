@@ -6,13 +6,18 @@ standard output, everything about the work to standard error, so a pipe gets res
 """
 
 import json
+import re
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from logserver.cli.exits import printable
 
 Cell = str | int | None
+QUANTITY = re.compile(r"-?[0-9][0-9,.]*( [kMGT]?B)?|-")
+"""What stands to the right in its column: numbers, sizes, and the dash for none."""
+PROGRESS_SECONDS = 0.1
 
 
 def print_json(document: object) -> None:
@@ -21,12 +26,10 @@ def print_json(document: object) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
-    """Columns named in capitals; integers are right-aligned with thousands separated."""
+    """Columns named in capitals; quantities to the right, integers with thousands separated."""
     cells = [[_cell(cell) for cell in row] for row in rows]
-    numeric = [
-        bool(rows) and all(isinstance(row[at], int | None) for row in rows)
-        for at in range(len(columns))
-    ]
+    numeric = [all(map(_is_quantity, column)) for column in zip(*cells, strict=True)]
+    numeric = numeric or [False] * len(columns)
     if sys.stdout.isatty():
         _rich_table(columns, cells, numeric)
     else:
@@ -67,6 +70,10 @@ def moment(timestamp_ms: int) -> str:
     return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{timestamp_ms % 1000:03d}Z"
 
 
+def _is_quantity(cell: str) -> bool:
+    return QUANTITY.fullmatch(cell) is not None
+
+
 def _cell(cell: Cell) -> str:
     if cell is None:
         return "-"
@@ -84,6 +91,22 @@ def _plain_table(
             for cell, width, right in zip(row, widths, numeric, strict=True)
         )
         print("  ".join(padded).rstrip())
+
+
+def print_wide_table(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    """A table of text that is never folded, however wide; its heading is dim on a terminal."""
+    titles = [name.replace("_", " ") for name in columns]
+    rows = [titles, *cells]
+    widths = [max(len(row[at]) for row in rows) for at in range(len(columns))]
+    right = [all(row[at].lstrip("-").isdigit() for row in cells) for at in range(len(columns))]
+    dim, plain = ("\x1b[2m", "\x1b[0m") if sys.stdout.isatty() else ("", "")
+    for number, row in enumerate(rows):
+        padded = (
+            cell.rjust(width) if to_right else cell.ljust(width)
+            for cell, width, to_right in zip(row, widths, right, strict=True)
+        )
+        line = f"  {'  '.join(padded)}".rstrip()
+        print(line if number else f"{dim}{line}{plain}")
 
 
 def _rich_table(
@@ -104,8 +127,8 @@ def _rich_table(
 class Progress:
     """A line on standard error that tells how long work goes; silent without a terminal.
 
-    Use as a context manager; `advance(records, bytes)` as work is done. rich draws it ten times a
-    second at most, whatever the number of calls.
+    Use as a context manager; `advance(records, bytes)` as work is done, as often as one likes: it
+    is drawn ten times a second.
     """
 
     def __init__(self, title: str, total_bytes: int | None, *, shown: bool = True) -> None:
@@ -115,6 +138,7 @@ class Progress:
         self._total_bytes = total_bytes
         self._live: Any = None
         self._task: Any = None
+        self._started = self._due = time.monotonic()
         self._shown = shown and sys.stderr.isatty()
 
     def __enter__(self) -> Self:
@@ -124,17 +148,17 @@ class Progress:
 
             columns: list[Any] = [progress.TextColumn("{task.description}")]
             if self._total_bytes:
-                columns.append(progress.BarColumn(bar_width=30))
-            columns += [
-                progress.TextColumn("{task.fields[records]:,} records"),
-                progress.DownloadColumn(),
-                progress.TransferSpeedColumn(),
-                progress.TimeElapsedColumn(),
-            ]
+                columns.append(
+                    progress.BarColumn(30, complete_style="default", finished_style="default")
+                )
+            columns.append(progress.TextColumn("{task.fields[told]}"))
+            console = Console(stderr=True, highlight=False)
             self._live = progress.Progress(
-                *columns, console=Console(stderr=True, highlight=False), transient=True
+                *columns, console=console, transient=True, auto_refresh=False
             )
-            self._task = self._live.add_task(self._title, total=self._total_bytes, records=0)
+            self._task = self._live.add_task(
+                printable(self._title), total=self._total_bytes, told=""
+            )
             self._live.start()
         return self
 
@@ -146,5 +170,14 @@ class Progress:
         """Count work that is done."""
         self.records += records
         self.size_bytes += size_bytes
-        if self._live is not None:
-            self._live.update(self._task, completed=self.size_bytes, records=self.records)
+        if self._live is not None and time.monotonic() >= self._due:
+            self._draw()
+
+    def _draw(self) -> None:
+        now = time.monotonic()
+        self._due = now + PROGRESS_SECONDS
+        seconds = max(now - self._started, 0.001)
+        told = f"{size(self.size_bytes)}  {size(self.size_bytes / seconds)}/s  {seconds:.0f} s"
+        if self.records:
+            told = f"{self.records:,} records  {told}"
+        self._live.update(self._task, completed=self.size_bytes, told=told, refresh=True)

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import click
 
@@ -15,7 +15,7 @@ from logserver.cli.output import Progress, count, print_json, size
 from logserver.cli.pages import Page, bootstrap_option, json_option
 
 if TYPE_CHECKING:
-    from logserver.client import Producer
+    from logserver.client import Delivery, Producer
 
 LINE_BYTES_MAX = 64 * 1024 * 1024
 """A longer line is no text: somebody pointed us at a disk image."""
@@ -96,7 +96,12 @@ def produce(
     with client_errors(), ExitStack() as stack:
         inputs = [stack.enter_context(open_input(name)) for name in files or ("-",)]
         producer = stack.enter_context(
-            Producer(bootstrap, client_id="logserver-cli", acks=acks, compression=compression)
+            Producer(
+                bootstrap,
+                acks=cast("Any", acks),
+                compression=cast("Any", compression),
+                client_id="logserver-cli",
+            )
         )
         shown = not (sys.stdin.isatty() and "-" in (files or ("-",)))
         progress = stack.enter_context(Progress(topic, input_bytes(inputs), shown=shown))
@@ -111,7 +116,7 @@ def produce(
 
 
 class _Job:
-    """Sends lines and counts what became of them; `delivered` runs in the producer's thread."""
+    """Sends lines and counts what became of them."""
 
     def __init__(
         self,
@@ -132,6 +137,7 @@ class _Job:
         self._separator = key_separator.encode() if key_separator else None
 
     def send(self, line: bytes) -> None:
+        """Give one line to the producer."""
         key: bytes | None = None
         value = line
         if self._separator is not None:
@@ -149,8 +155,9 @@ class _Job:
             on_delivery=self.delivered,
         )
 
-    def delivered(self, delivery: object) -> None:
-        error = getattr(delivery, "error", None)
+    def delivered(self, delivery: "Delivery") -> None:
+        """In the producer's thread."""
+        error = delivery.error
         if error is not None:
             self.failed += 1
             self.first_error = self.first_error or error

@@ -75,7 +75,13 @@ class RuntimeDirectory:
             sweep(os.path.dirname(self.path), keep=self.path)
 
     def remove(self) -> None:
-        """Remove our files and the directory, unless others put something there."""
+        """Remove our files and the directory, unless others put something there.
+
+        Nothing is removed while a writer has the page mapped: a server whose data directory was
+        deleted under it must not take away the files of its successor.
+        """
+        if os.path.exists(self.page_path) and not is_abandoned(self.page_path):
+            return
         for path in (self.page_path, self.partitions_path):
             try:
                 os.unlink(path)

@@ -17,10 +17,14 @@ from logserver.cli.output import (
 
 def test_a_table_in_a_pipe_is_aligned_text(capsys: pytest.CaptureFixture[str]) -> None:
     """Words to the left, numbers to the right, no colour, no trailing blanks."""
-    print_table(("topic", "partitions"), [("a", 1), ("readings", 12_000), ("x", None)])
-    assert capsys.readouterr().out == (
-        "TOPIC     PARTITIONS\na                  1\nreadings      12,000\nx                  -\n"
-    )
+    rows = [("a", 1, size(0)), ("readings", 12_000, size(1_500_000)), ("x", None, None)]
+    print_table(("topic", "partitions", "size"), rows)
+    assert capsys.readouterr().out.splitlines() == [
+        "TOPIC     PARTITIONS    SIZE",
+        "a                  1     0 B",
+        "readings      12,000  1.5 MB",
+        "x                  -       -",
+    ]
 
 
 def test_a_table_without_rows_has_its_heading(capsys: pytest.CaptureFixture[str]) -> None:

@@ -83,3 +83,17 @@ def test_a_file_in_place_of_the_directory_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("mine")
     with pytest.raises(PermissionError, match="is not a directory"):
         RuntimeDirectory(str(tmp_path / "run")).open()
+
+
+def test_the_files_of_a_living_successor_are_left_alone(tmp_path: Path) -> None:
+    """Two servers can come to share the place when a data directory was deleted under one."""
+    runtime = RuntimeDirectory(str(tmp_path / "run"))
+    runtime.open()
+    first = PageWriter(runtime.page_path, generation=1, pid=1)
+    second = PageWriter(runtime.page_path, generation=2, pid=2)
+    first.close()
+    runtime.remove()
+    assert os.path.exists(runtime.page_path)
+    second.close()
+    runtime.remove()
+    assert not os.path.exists(runtime.path)
