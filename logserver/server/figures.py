@@ -80,7 +80,7 @@ class FiguresPublisher:
             "received_bytes": server.counters.received_bytes,
             "sent_bytes": server.counters.sent_bytes,
             "sent_file_bytes": server.counters.sent_file_bytes,
-            "in_flight_bytes": server.buffers.held_bytes,
+            "receive_buffer_bytes": server.buffers.held_bytes,
             "requests": _slots(API_SLOTS, dict(enumerate(counters.requests))),
             "errors": _slots(ERROR_SLOTS, counters.errors),
             "protocol_errors": server.counters.breaches,

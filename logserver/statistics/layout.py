@@ -127,7 +127,10 @@ METRICS: tuple[Metric, ...] = (
     _counter("received_bytes", "Bytes received on Kafka connections."),
     _counter("sent_bytes", "Bytes sent on Kafka connections, file ranges included."),
     _counter("sent_file_bytes", "Bytes that left by sendfile, never seen by user space."),
-    _gauge("in_flight_bytes", "Bytes of requests received and not yet answered."),
+    _gauge(
+        "receive_buffer_bytes",
+        "Memory held to receive requests; queued.max.request.bytes limits it.",
+    ),
     # requests
     Metric(
         "requests",
@@ -168,13 +171,6 @@ METRICS: tuple[Metric, ...] = (
     _gauge("segments", "Segments of all partitions."),
     _gauge("log_size_bytes", "Bytes of all segments of all partitions."),
     _counter("segments_rolled", "Segments closed and followed by a new one."),
-    _counter("segments_deleted", "Segments removed by retention or with their topic."),
-    _gauge(
-        "recovery_duration_ns",
-        "How long opening and checking the logs took at this start.",
-        "logserver_recovery_duration_seconds",
-        NS,
-    ),
     _gauge(
         "recovery_scanned_bytes", "Bytes read and checked at this start because nothing vouched."
     ),

@@ -1,6 +1,7 @@
 """logserver.statistics.layout: the table follows the rules that Prometheus and its users expect."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,15 @@ def test_a_metric_is_named_and_explained_by_the_rules(metric: Metric) -> None:
     assert metric.help.endswith(".")
     assert not metric.name.endswith(("_ms", "_ns"))
     assert metric.divisor == 1 or "seconds" in metric.name
+
+
+def test_every_metric_has_a_source() -> None:
+    """A row that nobody publishes would show zero for ever."""
+    package = Path(__file__).resolve().parents[2] / "logserver"
+    sources = "".join(
+        path.read_text() for path in package.rglob("*.py") if path.parent.name != "statistics"
+    )
+    assert [metric.key for metric in METRICS if f'"{metric.key}"' not in sources] == []
 
 
 def test_names_are_unique() -> None:
