@@ -128,25 +128,31 @@ class Report:
     def markdown(self) -> str:
         """One page."""
         against = f" against {self.theirs}" if self.theirs else ""
-        head = [f"# Measured: {self.ours}{against}\n"]
-        head += [
-            f"- {key.replace('_', ' ')}: {flat(value)}"
-            for key, value in self.header.items()
-            if key != "settings"
-        ]
         voids = sum(bool(pair.void) for one in self.results.values() for pair in one.pairs)
         total = sum(len(one.pairs) for one in self.results.values())
-        head.append(f"- pairs: {total} run, {voids} void (not counted)")
+        told = {key: value for key, value in self.header.items() if key != "settings"}
+        told["pairs"] = f"{total} run, {voids} void (not counted)"
         unproven = [one.scenario for one in self.results.values() if all(p.void for p in one.pairs)]
         if unproven:
-            head.append(f"- **no valid pair, figures prove nothing:** {', '.join(unproven)}")
-        settings = self.header.get("settings")
-        parts = ["\n".join(head) + "\n", self.summary(), self.limits(), self.details()]
-        if isinstance(settings, dict):
-            parts.append("Effective settings (broker; relaxed topic; durable topic):\n\n"
-                         + "\n".join(f"- {side}: {flat(told)}" for side, told in settings.items())
-                         + "\n")  # fmt: skip
+            told["no valid pair"] = f"**these figures prove nothing:** {', '.join(unproven)}"
+        rows = [[key.replace("_", " "), flat(value)] for key, value in told.items()]
+        parts = [
+            f"# Measured: {self.ours}{against}\n", table(["run", ""], rows), self.summary(),
+            self.limits(), self.details(), self.settings(),
+        ]  # fmt: skip
         return "\n".join(part for part in parts if part)
+
+    def settings(self) -> str:
+        """The effective settings of all sides, of the broker and of both kinds of topic."""
+        told = self.header.get("settings")
+        if not isinstance(told, dict):
+            return ""
+        keys = sorted({(kind, key) for one in told.values() for kind in one for key in one[kind]})
+        rows = [
+            [f"{kind} {key}", *(flat(told[side].get(kind, {}).get(key, "")) for side in told)]
+            for kind, key in keys
+        ]
+        return table(["effective setting", *told], rows)
 
     def as_json(self) -> str:
         """Every run."""

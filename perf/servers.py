@@ -5,6 +5,7 @@ is measured: an idle broker still wakes a hundred times a second, and that would
 P99. Both get a data directory on the same file system and listen on loopback.
 """
 
+import ctypes
 import os
 import shutil
 import signal
@@ -25,6 +26,7 @@ JVM_OPTIONS = [  # as bin/kafka-run-class.sh of the release
     "-XX:+ExplicitGCInvokesConcurrent", "-XX:MaxInlineLevel=15", "-Djava.awt.headless=true",
 ]  # fmt: skip
 READY_TIMEOUT_S = 120
+PR_SET_PDEATHSIG = 1
 STANDS_STILL = {"broker.session.timeout.ms": "3600000"}
 """For a Kafka that is frozen between runs. Never for one that is killed: it could not register
 again before its old session ends."""
@@ -90,6 +92,7 @@ class Server:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                 cwd=self.directory, env=os.environ | environment, start_new_session=True,
+                preexec_fn=end_with_parent,  # noqa: PLW1509 - no thread runs here
             )  # fmt: skip
         while True:
             try:
@@ -244,6 +247,11 @@ class Kafka(Server):
         """Kafka's and the JVM's version."""
         found = subprocess.run([java(), "-version"], capture_output=True, text=True, check=False)
         return f"Apache Kafka {KAFKA_VERSION}, {found.stderr.splitlines()[0]}"
+
+
+def end_with_parent() -> None:
+    """In the child: be ended (SIGTERM) when the process that measures is killed."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 def java() -> str:

@@ -17,7 +17,11 @@ def report(ours_per_s: float, void: list[str]) -> Report:
     }
     histogram = Histogram()
     histogram.add(range(100_000, 200_000))
-    out = Report({"commit": "abc", "settings": {"kafka": {"flush.ms": "1"}}}, "logserver", "kafka")
+    out = Report(
+        {"commit": "abc", "settings": {"kafka": {"durable": {"flush.ms": "1"}}}},
+        "logserver",
+        "kafka",
+    )
     out.results["produce-1k"] = Result(
         "produce-1k", "one", [Pair(rows, void)] * 3, {("logserver", "latency"): histogram}
     )
@@ -35,7 +39,7 @@ def test_the_page_has_the_ratio_its_range_and_the_number_of_pairs() -> None:
     """A ratio without its range proves nothing."""
     page = report(60.0, []).markdown()
     assert "**6.00x** (6.00 to 6.00, 3)" in page
-    assert "flush.ms=1" in page
+    assert "| durable flush.ms | 1 |" in page
 
 
 def test_a_scenario_without_a_valid_pair_is_called_unproven() -> None:

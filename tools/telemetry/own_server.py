@@ -4,6 +4,7 @@ It is the command a user would type, on free ports of the loopback. What it cost
 /proc: CPU seconds and anonymous memory of the process.
 """
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from typing import Self
 ROOT = Path(__file__).resolve().parents[2]
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 STOP_TIMEOUT_S = 15
+PR_SET_PDEATHSIG = 1
 
 
 class NotReady(Exception):
@@ -41,6 +43,7 @@ class OwnServer:
             # A session of its own: Ctrl-C belongs to the demo, which then stops the server in order
             self.process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log, cwd=ROOT, start_new_session=True,
+                preexec_fn=end_with_parent,  # noqa: PLW1509 - no thread runs here
             )  # fmt: skip
         assert self.process.stdout is not None
         line = self.process.stdout.readline().decode()
@@ -91,3 +94,8 @@ class OwnServer:
                 self.process.wait()
         if self.process.stdout is not None:
             self.process.stdout.close()
+
+
+def end_with_parent() -> None:
+    """In the child: be ended (SIGTERM) when the demo is killed, however that happens."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
