@@ -27,7 +27,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from logserver.broker.metadata_log import METADATA_TOPIC
+from logserver.broker.metadata_log import METADATA_TOPIC, corrupt
 from logserver.storage import checkpoint
 from logserver.storage.failure import Kind, StorageError
 
@@ -46,13 +46,9 @@ def require_credible(directory: LogDirectory, metadata: Log) -> None:
 
     To be called before the first record is appended to an empty metadata log.
     """
-    if metadata.recovery.quarantine is not None:
-        raise StorageError(
-            Kind.CORRUPT,
-            f"the metadata log {directory.path}/{METADATA_DIRECTORY} is corrupt from offset "
-            f"{metadata.recovery.quarantine.offset} on, so topics would be missing. Run "
-            "`logserver verify` and restore the directory from a copy.",
-        )
+    quarantine = metadata.recovery.quarantine
+    if quarantine is not None:
+        raise corrupt(metadata, quarantine.offset, quarantine.why)
     if metadata.end_offset > 0:
         return
     owned = [
@@ -79,11 +75,11 @@ def reconcile(directory: LogDirectory, image: Image, now_ms: int) -> None:
     present = directory.partition_directories()
     present.pop(METADATA_DIRECTORY, None)
     for name, topic_id in list(present.items()):
-        wanted = owned.get(name)
-        if topic_id is None and (wanted is not None or not _is_empty(directory, name)):
-            if wanted is None:
-                logger.warning("%s/%s has no topic id: left as it is", directory.path, name)
-        elif topic_id != wanted:
+        if topic_id is None and name in owned:
+            continue
+        if topic_id is None and not _is_empty(directory, name):
+            logger.warning("%s/%s has no topic id: left as it is", directory.path, name)
+        elif topic_id is None or topic_id != owned.get(name):
             logger.warning("%s belongs to no topic: its space is freed", name)
             directory.discard(name, now_ms)
             del present[name]

@@ -21,17 +21,21 @@ from typing import TYPE_CHECKING
 
 from logserver.broker.image import Image
 from logserver.config import TopicConfig
+from logserver.storage.failure import Kind, StorageError
 from logwire.batch import (
     CONTROL,
     LENGTH_OVERHEAD_BYTES,
+    BatchHeader,
     decode_batch,
     encode_batch,
     iterate_batches,
+    verify_batch,
 )
+from logwire.errors import ProtocolError
 from logwire.messages import Message, decode_record, encode_record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from logserver.storage.log import Log
 
@@ -65,8 +69,10 @@ ChangeRecord = tuple[str, int, Message]
 class MetadataLog:
     """The log and the image that is made from it.
 
-    `log` is an open storage log; everything in it is replayed by the constructor. Raises
-    ProtocolError when a batch cannot be decoded: the log itself has checked the CRCs.
+    `log` is an open storage log; everything in it is replayed by the constructor, which raises
+    OSError, and StorageError (CORRUPT) for a batch whose CRC is wrong or that cannot be decoded:
+    recovery looks only at headers below the durable mark, and a topic with a wrong bit in its name
+    would cost its records.
     """
 
     __slots__ = ("_appended", "_end_id", "_next_id", "image", "log")
@@ -127,20 +133,50 @@ class MetadataLog:
         log = self.log
         offset = log.log_start_offset
         while offset < log.end_offset:
-            piece = log.read(offset, REPLAY_BYTES, log.end_offset)
-            assert piece is not None, f"no batch at offset {offset} of {METADATA_TOPIC}"
-            try:
-                data = memoryview(piece.read())
-            finally:
-                piece.release()
+            before = offset
+            for batch, header in self._read(offset):
+                # The two fields before the CRC, in a log that has no holes.
+                if header.base_offset != offset or header.partition_leader_epoch > log.leader_epoch:
+                    raise corrupt(log, offset, "a batch with another offset or epoch")
+                self._replay_batch(batch, header)
+                offset = header.base_offset + header.last_offset_delta + 1
+            if offset == before:
+                raise corrupt(log, offset, "no whole batch")
+
+    def _read(self, offset: int) -> Iterator[tuple[memoryview, BatchHeader]]:
+        """Some whole batches from `offset` on."""
+        piece = self.log.read(offset, REPLAY_BYTES, self.log.end_offset)
+        assert piece is not None, f"no batch at offset {offset} of {METADATA_TOPIC}"
+        try:
+            data = memoryview(piece.read())
+        finally:
+            piece.release()
+        try:
             for position, header in iterate_batches(data):
                 size_bytes = header.batch_length + LENGTH_OVERHEAD_BYTES
-                if not header.attributes & CONTROL:
-                    self._replay_batch(data[position : position + size_bytes])
-                offset = header.base_offset + header.last_offset_delta + 1
+                yield data[position : position + size_bytes], header
+        except ProtocolError as error:
+            raise corrupt(self.log, offset, str(error)) from error
 
-    def _replay_batch(self, batch: memoryview) -> None:
-        for record in decode_batch(batch):
-            if record.value is not None:
-                name, _, fields = decode_record(record.value)
-                self.image.apply(name, fields)
+    def _replay_batch(self, batch: memoryview, header: BatchHeader) -> None:
+        problem = verify_batch(batch)
+        if problem is not None:
+            raise corrupt(self.log, header.base_offset, problem)
+        if header.attributes & CONTROL:
+            return
+        try:
+            for record in decode_batch(batch):
+                if record.value is not None:
+                    name, _, fields = decode_record(record.value)
+                    self.image.apply(name, fields)
+        except ProtocolError as error:
+            raise corrupt(self.log, header.base_offset, str(error)) from error
+
+
+def corrupt(log: Log, offset: int, why: str) -> StorageError:
+    """The error that refuses to start on a metadata log that cannot be believed."""
+    return StorageError(
+        Kind.CORRUPT,
+        f"the metadata log {log.directory} is corrupt at offset {offset} ({why}), so topics would "
+        "be missing. Run `logserver verify` and restore the directory from a copy.",
+    )

@@ -15,6 +15,7 @@ from logserver.broker.handlers import HANDLERS, refuse
 from logserver.broker.partition import Partition
 from logserver.config import load
 from logserver.storage.directory import LogDirectory
+from logserver.storage.failure import StorageError
 from logserver.storage.files import Files
 from logserver.storage.simulated_files import RecordingFiles
 from logwire.batch import encode_batch
@@ -49,7 +50,12 @@ class ControlBench:
         self.directory = LogDirectory.open(
             self.files, self.config, now_ms=self.now_ms, random=Random(SEED)
         )
-        self.broker = Broker.open(self.config, self.directory, Random(self.now_ms), self.now_ms)
+        try:
+            random = Random(self.now_ms)
+            self.broker = Broker.open(self.config, self.directory, random, self.now_ms)
+        except StorageError:
+            self.directory.close()
+            raise
         self.now_ms += 1000
 
     def restart(self, *, clean: bool = True) -> None:
@@ -108,10 +114,25 @@ class ControlBench:
     ) -> int:
         """Append one batch with a record for each timestamp; returns its base offset."""
         partition = self.partition(name, index)
-        batch = encode_batch([(None, b"value", (), at_ms) for at_ms in timestamps_ms])
-        base_offset = partition.log.append(
-            memoryview(batch), len(timestamps_ms) - 1, max(timestamps_ms), self.now_ms
+        epoch, sequence = (-1, -1) if producer_id < 0 else (0, 0)
+        batch = encode_batch(
+            [(None, b"value", (), at_ms) for at_ms in timestamps_ms],
+            producer_id=producer_id,
+            producer_epoch=epoch,
+            base_sequence=sequence,
         )
+        last, max_timestamp_ms = len(timestamps_ms) - 1, max(timestamps_ms)
+        base_offset = partition.log.append(memoryview(batch), last, max_timestamp_ms, self.now_ms)
+        if producer_id >= 0:
+            partition.log.producers.update(
+                producer_id,
+                epoch,
+                sequence,
+                last,
+                base_offset,
+                base_offset + last,
+                max_timestamp_ms,
+            )
         self.broker.appended(partition, len(batch), len(timestamps_ms), self.now_ms)
         return base_offset
 

@@ -10,8 +10,39 @@ from tests.broker.control_bench import ControlBench
 TOPIC, BROKER = 2, 4
 
 # What real tools ask for from day one (kafka-ui, Debezium, AKHQ, Connect).
-ASKED_TOPIC_KEYS = ["cleanup.policy", "retention.ms", "retention.bytes", "segment.bytes", "segment.ms", "max.message.bytes", "min.insync.replicas", "compression.type", "message.timestamp.type", "delete.retention.ms", "min.compaction.lag.ms", "max.compaction.lag.ms", "min.cleanable.dirty.ratio", "unclean.leader.election.enable", "file.delete.delay.ms", "flush.messages", "flush.ms", "errors.deadletterqueue.group.enable"]
-ASKED_BROKER_KEYS = ["inter.broker.protocol.version", "delete.topic.enable", "auto.create.topics.enable", "default.replication.factor", "num.partitions", "log.retention.hours", "message.max.bytes", "offsets.retention.minutes", "group.max.session.timeout.ms", "broker.rack", "advertised.listeners"]
+ASKED_TOPIC_KEYS = {
+    "cleanup.policy",
+    "retention.ms",
+    "retention.bytes",
+    "segment.bytes",
+    "segment.ms",
+    "max.message.bytes",
+    "min.insync.replicas",
+    "compression.type",
+    "message.timestamp.type",
+    "delete.retention.ms",
+    "min.compaction.lag.ms",
+    "max.compaction.lag.ms",
+    "min.cleanable.dirty.ratio",
+    "unclean.leader.election.enable",
+    "file.delete.delay.ms",
+    "flush.messages",
+    "flush.ms",
+    "errors.deadletterqueue.group.enable",
+}
+ASKED_BROKER_KEYS = {
+    "inter.broker.protocol.version",
+    "delete.topic.enable",
+    "auto.create.topics.enable",
+    "default.replication.factor",
+    "num.partitions",
+    "log.retention.hours",
+    "message.max.bytes",
+    "offsets.retention.minutes",
+    "group.max.session.timeout.ms",
+    "broker.rack",
+    "advertised.listeners",
+}
 
 
 @pytest.fixture
@@ -53,8 +84,8 @@ def test_every_key_is_shown_with_type_and_documentation(bench: ControlBench) -> 
         assert list(found) == list(keys)
         assert all(row["config_type"] > 0 and row["documentation"] for row in found.values())
         assert not any(row["is_sensitive"] for row in found.values())
-    assert set(ASKED_TOPIC_KEYS) <= set(rows(describe(bench, TOPIC, "a")))
-    assert set(ASKED_BROKER_KEYS) <= set(rows(describe(bench, BROKER, "1")))
+    assert set(rows(describe(bench, TOPIC, "a"))) >= ASKED_TOPIC_KEYS
+    assert set(rows(describe(bench, BROKER, "1"))) >= ASKED_BROKER_KEYS
 
 
 def test_durable_by_default_is_told(bench: ControlBench) -> None:
