@@ -56,6 +56,10 @@ touches a partition or a connection, and values are up to 250 ms old. Figures of
 copied 256 at a time: with 1,000 partitions they are up to one second old.
 
 Counters start at zero with the process. Durations are in seconds, sizes in bytes.
+
+Beside it the HTTP port serves `/healthz` (200 while the process answers at all: restart it when it
+does not) and `/readyz` (200 while requests are served; else 503 and why not, a line each: it is
+stopping, the disk is full, the log directory is fenced). Neither touches the disk.
 """
 
 CONFIGURATION_INTRO = """\

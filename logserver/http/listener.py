@@ -46,6 +46,7 @@ class HttpListener:
         self.connections: set[HttpConnection] = set()
         self.requests = 0
         self.refused = 0
+        self.address: tuple[str, int] = ("", 0)
         self._server: asyncio.Server | None = None
 
     async def start(self, host: str, port: int) -> tuple[str, int]:
@@ -55,7 +56,8 @@ class HttpListener:
             lambda: HttpConnection(self), host or None, port, backlog=64
         )
         bound = self._server.sockets[0].getsockname()
-        return bound[0], bound[1]
+        self.address = (bound[0], bound[1])
+        return self.address
 
     async def stop(self) -> None:
         """Stop listening and close every connection."""
@@ -105,6 +107,8 @@ class HttpConnection(asyncio.Protocol):
         self._transport = None
         if self._task is not None:
             self._task.cancel()
+            # its traceback holds this connection: a circle, and nobody collects garbage here
+            self._task = None
 
     def pause_writing(self) -> None:
         """The peer does not read: the answer waits."""
@@ -162,6 +166,7 @@ class HttpConnection(asyncio.Protocol):
         except Exception:
             log.exception("a page failed half way", extra={"path": request.path})
             self.abort()
+            return
         self._task = None
         transport = self._transport
         if transport is None:

@@ -1,12 +1,15 @@
 """logserver.http.listener: real sockets, good peers and bad ones."""
 
 import asyncio
+import contextlib
+import gc
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from logserver.http.listener import HttpListener
+from logserver.http.listener import HttpConnection, HttpListener
 from logserver.http.request import Request
 from logserver.http.response import Response, text
 from logserver.http.routes import Route
@@ -41,7 +44,16 @@ async def _broken(_: Request) -> Response:
     raise RuntimeError("planted")
 
 
+async def _torn(_: Request) -> Response:
+    async def body() -> AsyncIterator[bytes]:
+        yield b"begun"
+        raise RuntimeError("planted")
+
+    return Response(200, "text/plain", body())
+
+
 ROUTES = {
+    "/torn": Route(("GET",), _torn, "fails half way"),
     "/hello": Route(("GET",), _hello, "greets"),
     "/stream": Route(("GET",), _stream, "streams"),
     "/flood": Route(("GET",), _flood, "64 MB"),
@@ -264,6 +276,46 @@ def test_a_half_closed_peer_still_gets_its_answer() -> None:
         assert (await reader.read()).endswith(b"0\r\n\r\n")
 
     run(scenario)
+
+
+def test_a_page_that_fails_half_way_closes_the_connection(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The peer must not take the half for the whole."""
+
+    async def scenario(_: HttpListener, connect: Callable[[], Awaitable[Pair]]) -> None:
+        reader, writer = await connect()
+        writer.write(b"GET /torn HTTP/1.1\r\nHost: a\r\n\r\n")
+        received = b""
+        with contextlib.suppress(ConnectionError):
+            received = await reader.read()
+        assert not received.endswith(b"0\r\n\r\n")
+
+    run(scenario)
+    assert "half way" in caplog.text
+
+
+def test_peers_that_leave_in_the_middle_leave_no_garbage() -> None:
+    """While serving nobody collects circles: each would stay for ever."""
+
+    async def scenario(listener: HttpListener, connect: Callable[[], Awaitable[Pair]]) -> None:
+        loop = asyncio.get_running_loop()
+        gc.collect()
+        gc.disable()
+        for _ in range(20):
+            with socket.create_connection(listener.address) as peer:
+                peer.setblocking(False)
+                await loop.sock_sendall(peer, b"GET /flood HTTP/1.1\r\nHost: a\r\n\r\n")
+                await loop.sock_recv(peer, 1000)
+            while listener.connections:
+                await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not [one for one in gc.get_objects() if isinstance(one, HttpConnection)]
+
+    try:
+        run(scenario)
+    finally:
+        gc.enable()
 
 
 async def _until_closed(reader: asyncio.StreamReader) -> None:
