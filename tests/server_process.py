@@ -109,7 +109,12 @@ class ServerProcess:
     @property
     def kafka_address(self) -> tuple[str, int]:
         """Host and port of the first Kafka listener."""
-        return _address(self.ready_line["kafka"])
+        return self.kafka_addresses[0]
+
+    @property
+    def kafka_addresses(self) -> list[tuple[str, int]]:
+        """Host and port of every Kafka listener, in the order of `listeners`."""
+        return [_address(address) for address in self.ready_line["kafka"].split(",")]
 
     @property
     def http_address(self) -> tuple[str, int]:

@@ -66,9 +66,9 @@ def process(tmp_path: Path) -> Iterator[Words]:
     with_words.close()
 
 
-def told_address(process: ServerProcess) -> str:
-    """The address of the one broker in Metadata, on the first listener."""
-    admin = AdminClient({"bootstrap.servers": process.bootstrap})
+def told_address(address: tuple[str, int]) -> str:
+    """The address of the one broker in the Metadata of this listener."""
+    admin = AdminClient({"bootstrap.servers": f"{address[0]}:{address[1]}"})
     (broker,) = admin.list_topics(timeout=10).brokers.values()
     return f"{broker.host}:{broker.port}"
 
@@ -80,7 +80,7 @@ def test_the_image_runs_what_the_readme_promises(process: Words) -> None:
     assert words[words.index("--http") + 1] == "0.0.0.0:8080"
     process.words = replaced(words, process.data_dir)
     process.start()
-    assert told_address(process) == "localhost:9092"
+    assert told_address(process.kafka_address) == "localhost:9092"
     assert process.stop() == 0
 
 
@@ -88,7 +88,8 @@ def test_compose_tells_each_side_its_own_address(process: Words) -> None:
     """The listener for the host says localhost, the one for containers says logserver."""
     process.words = replaced(compose_command(), process.data_dir)
     process.start()
-    assert told_address(process) == "localhost:9092"
+    told = [told_address(address) for address in process.kafka_addresses]
+    assert told == ["localhost:9092", "logserver:29092"]
     assert process.stop() == 0
 
 
