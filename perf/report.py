@@ -44,6 +44,7 @@ class Report:
         self.theirs = theirs
         self.results: dict[str, Result] = {}
         self.lifetimes: dict[str, Figures] = {}
+        self.log_gb = 10
 
     def ratio(self, target: Target) -> Ratio | None:
         """The comparison of one target; None where a side has no such figure."""
@@ -105,8 +106,9 @@ class Report:
         for limit in LIMITS:
             word = verdict(own[limit.key], limit.floor, limit.goal, higher_is_better=False)
             peer = number(other[limit.key]) + " " + limit.unit if other else "-"
+            title = limit.title.replace("10 GB", f"{self.log_gb} GB")
             rows.append([
-                limit.title, peer, f"**{number(own[limit.key])} {limit.unit}**",
+                title, peer, f"**{number(own[limit.key])} {limit.unit}**",
                 f"{limit.floor:g}", f"{limit.goal:g}", word,
             ])  # fmt: skip
         return table(["figure", self.theirs or "-", self.ours, "floor", "goal", "verdict"], rows)

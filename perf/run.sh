@@ -5,7 +5,6 @@ set -eu
 cd "$(dirname "$0")/.."
 if ! .venv/bin/python -c 'import fastcrc, uvloop' 2>/dev/null; then
     echo "perf: preparing .venv" >&2
-    python3 -m venv .venv
-    .venv/bin/python -m pip install -q -e .
+    "${PYTHON:-python3}" tools/bootstrap.py >&2
 fi
 exec .venv/bin/python -m perf "$@"

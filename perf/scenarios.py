@@ -211,7 +211,9 @@ def stream(
             load = Load(links[0], frames, topic, tails)
             outcome = load.run(schedule, lambda: at_warm.append(sample(pids)))
             after = sample(pids)
-        count = schedule.send_count - schedule.warm_count
+        count = outcome.done_count - schedule.warm_count
+        if count <= 0:
+            raise LoadError(f"{schedule.per_s:.0f} a second: nothing was delivered")
         figures = rates(count, outcome.elapsed_ns, source) | summary_us(outcome.deliver)
         figures |= costs(at_warm[0], after, count, count * source.batch_bytes)
         figures["rate_percent"] = figures["requests_per_s"] / schedule.per_s * 100
