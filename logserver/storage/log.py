@@ -39,14 +39,14 @@ from .maintenance import NEVER, Chore
 from .mark import MarkEntry
 from .producers import ProducerStates
 from .recovery import Recovery
-from .segment import RELATIVE_OFFSET_MAX, Segment
+from .rolling import ASK, limits, must_roll
+from .segment import Segment
 from .sync import SyncTask
 
 __all__ = ["FencedError", "FileSlice", "Log", "OffsetOutOfRange", "SyncTask"]
 
 STAMP = Struct(">qii")  # base offset, batch length, leader epoch: the length is written again
 STAMP_LENGTH_OVERHEAD_BYTES = 12  # what the batch length does not count
-ALWAYS = -(2**63)
 
 
 class OffsetOutOfRange(Exception):
@@ -240,48 +240,21 @@ class Log:
     def _make_room(
         self, size_bytes: int, last_offset: int, max_timestamp_ms: int, now_ms: int
     ) -> Segment:
-        """Roll if the batch may not go into the active segment; Kafka's shouldRoll."""
+        """Return the segment that the batch goes into, a new one if the active must not take it."""
         if self.fenced:
             raise FencedError(f"{self.name} takes no records: {self.fenced}")
         segment = self.active
-        if segment.size_bytes and (
-            segment.size_bytes + size_bytes > self._config.segment_bytes
-            or last_offset - segment.base_offset > RELATIVE_OFFSET_MAX
-            or self._is_old(segment, max_timestamp_ms, now_ms)
-            or self._has_full_index(segment)
-        ):
+        if must_roll(segment, self._config, size_bytes, last_offset, max_timestamp_ms, now_ms):
             segment = self.roll(now_ms)
         if not segment.size_bytes:
             segment.first_timestamp_ms = max_timestamp_ms
         self._set_limits()
         return segment
 
-    def _is_old(self, segment: Segment, max_timestamp_ms: int, now_ms: int) -> bool:
-        first_ms = segment.first_timestamp()
-        if first_ms >= 0:
-            return max_timestamp_ms - first_ms > self._config.segment_ms
-        return now_ms - segment.created_ms > self._config.segment_ms
-
-    def _has_full_index(self, segment: Segment) -> bool:
-        limit = self._config.segment_index_bytes  # one entry is kept for the seal, as in Kafka
-        return (
-            len(segment.offset_index.data) + 8 > limit or len(segment.time_index.data) + 24 > limit
-        )
-
     def _set_limits(self) -> None:
-        """Put what `append` compares with into three numbers; a fenced or empty log asks first."""
-        segment, config = self.active, self._config
-        self._roll_offset = segment.base_offset + RELATIVE_OFFSET_MAX
-        if self.fenced or segment.first_timestamp_ms is None:
-            self._roll_position = -1
-            self._roll_timestamp_ms = ALWAYS
-            return
-        # An index of `segment.index.bytes` cannot fill up before that many entries' worth of log.
-        index_room = config.segment_index_bytes // 12 * max(1, self._interval_bytes)
-        careful = index_room < config.segment_bytes
-        self._roll_position = -1 if careful else config.segment_bytes
-        first_ms = segment.first_timestamp_ms
-        self._roll_timestamp_ms = first_ms + config.segment_ms if first_ms >= 0 else ALWAYS
+        """Put what `append` compares with into three numbers; a fenced log is always asked."""
+        found = ASK if self.fenced else limits(self.active, self._config)
+        self._roll_position, self._roll_offset, self._roll_timestamp_ms = found
 
     def roll(self, now_ms: int) -> Segment:
         """Begin a new segment at the log end, unless the active one is empty, and return it.
@@ -296,6 +269,7 @@ class Log:
         )
         old.finish_indexes()
         old.end_offset = self.end_offset
+        old.rolled_ms = now_ms
         self.unsealed[old] = maintenance.producer_files(self, self.end_offset)
         self.lookup.add(new)
         self.active = new
@@ -328,6 +302,7 @@ class Log:
             segment, position = hint
         else:
             segment, position = self.lookup.locate(offset)
+            self.lookup.remember(offset, segment, position)
         end, next_offset = self._end(segment, upper_offset)
         if end - position > max_bytes:
             end, next_offset = self.lookup.fit(segment, position, max_bytes)

@@ -55,6 +55,8 @@ def recover_segments(
     )
     segments = [walked.take(segment) for segment in found.segments]
     walked.close()
+    for segment in segments:
+        segment.created_ms = segment.rolled_ms = now_ms
     for segment in segments[:-1]:
         if not segment.sealed:
             segment.finish_indexes()

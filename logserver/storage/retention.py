@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .log import Log
 
 LOG_START_FILE = "log-start-offset"
+NEVER = 2**63 - 1
 JUMP_MS = 3_600_000  # twelve of Kafka's retention checks (log.retention.check.interval.ms)
 
 
@@ -121,10 +122,17 @@ def _due_by_time(log: Log, before_ms: int) -> int:
     """How many of the oldest segments hold nothing as young as `before_ms`."""
     count = 0
     for segment in log.segments:
-        if not _is_over(log, segment) or segment.max_timestamp_ms >= before_ms:
+        if not _is_over(log, segment) or _youngest_ms(log, segment) >= before_ms:
             break
         count += 1
     return count
+
+
+def _youngest_ms(log: Log, segment: Segment) -> int:
+    """How young a segment is; one without timestamps is as young as its roll (or our start)."""
+    if segment.max_timestamp_ms >= 0:
+        return segment.max_timestamp_ms
+    return NEVER if segment is log.active else segment.rolled_ms
 
 
 def _due_by_size(log: Log, retention_bytes: int) -> int:

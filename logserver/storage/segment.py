@@ -88,6 +88,7 @@ class Segment:
         "max_timestamp_ms",
         "max_timestamp_offset",
         "named",
+        "rolled_ms",
         "sealed",
         "size_bytes",
         "when_idle",
@@ -109,7 +110,7 @@ class Segment:
         self.first_timestamp_ms: int | None = None
         self.max_timestamp_ms = NO_TIMESTAMP_MS
         self.max_timestamp_offset = -1
-        self.created_ms = 0
+        self.created_ms = self.rolled_ms = 0
         self.hot_from_position = 0
         self.holds = 0
         self.named = False

@@ -16,7 +16,7 @@ from logserver.storage.retention import (
     write_log_start,
 )
 from logserver.storage.simulated_files import MemoryFiles, RecordingFiles
-from tests.storage.bench import DIRECTORY, Bench
+from tests.storage.bench import Bench
 
 HOUR_MS = 3_600_000
 
@@ -78,6 +78,18 @@ def test_what_is_not_durable_is_not_dropped() -> None:
     bench.write()
     bench.log.retention(bench.now_ms)
     assert bench.log.log_start_offset == 10
+
+
+def test_records_without_a_time_are_as_old_as_the_roll_of_their_segment() -> None:
+    """-1 is not 1969: a client that sets no timestamps keeps its records for retention.ms."""
+    bench = Bench(segment_bytes=200, retention_ms=1000)
+    for _ in range(3):
+        bench.write(timestamp_ms=-1)
+    bench.sync()
+    bench.log.retention(bench.now_ms + 1000)
+    assert bench.log.log_start_offset == 0
+    bench.log.retention(bench.now_ms + 1001)
+    assert bench.log.log_start_offset == 2, "the active segment stays"
 
 
 def test_a_compacted_topic_is_not_deleted_from() -> None:
@@ -213,4 +225,3 @@ def test_the_log_start_file_tells_every_flipped_bit() -> None:
         bad[bit // 8] ^= 1 << bit % 8
         files.write_atomically(f"d/{LOG_START_FILE}", bad)
         assert read_log_start(files, "d") is None, bit
-    assert DIRECTORY
