@@ -55,6 +55,8 @@ def arguments() -> argparse.Namespace:
         help="only this one (may be repeated): " + ", ".join(names))  # fmt: skip
     add("--pairs", type=int, default=5, help="valid pairs a scenario (default 5)")
     add("--seconds", type=float, help="measured seconds of a run (default 3)")
+    add("--minutes", type=float, default=15, metavar="N",
+        help="run void pairs again during the first N minutes (default 15)")  # fmt: skip
     add("--work-dir", type=Path, help="where data directories are made (default: a temporary one)")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help="our server's settings")
     add("--kafka-set", action="append", default=[], metavar="KEY=VALUE", help="Kafka's settings")
@@ -194,6 +196,7 @@ def main() -> int:
     if options.seconds:
         plan = plan._replace(seconds=options.seconds)
     began = monotonic()
+    plan = plan._replace(retry_until_s=began + options.minutes * 60)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers and files go
     with tempfile.TemporaryDirectory(prefix="perf-", dir=options.work_dir) as place:
         if file_system(place).startswith("tmpfs"):

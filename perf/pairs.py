@@ -1,7 +1,8 @@
 """Pairs of runs, interleaved A B, B A, A B ..., so that drift of the machine hits both sides.
 
 Each scenario begins with one discarded run a side (JIT, allocators, files). While one side runs the
-other stands still. Void pairs are run again, up to twice the wanted number.
+other stands still. Void pairs are run again, up to twice the wanted number, as long as the time
+allowed for that lasts.
 """
 
 import gc
@@ -96,7 +97,8 @@ def run_scenario(
         result.pairs.append(Pair({name: one.figures for name, one in found.items()}, void))
         runs.append(found)
         tell(scenario, number, sides, result.pairs[-1])
-        if sum(not pair.void for pair in result.pairs) >= pairs:
+        enough = sum(not pair.void for pair in result.pairs) >= pairs
+        if enough or (number + 1 >= pairs and time.monotonic() > plan.retry_until_s):
             break
     kept = result.valid()
     for pair, found in zip(result.pairs, runs, strict=True):

@@ -13,6 +13,7 @@ import time
 from array import array
 from collections.abc import Callable, Iterator
 from functools import cache
+from math import inf
 from time import perf_counter_ns as clock
 from typing import NamedTuple
 
@@ -43,6 +44,8 @@ class Plan(NamedTuple):
     log_gb: int = 10
     starts: int = 5
     quiet_wait_s: float = 5.0
+    retry_until_s: float = inf
+    """On the monotonic clock: void pairs are run again before, not after."""
 
 
 QUICK = Plan(seconds=1.0, warm_s=0.2, bytes_max=500_000_000, log_gb=1, starts=1, quiet_wait_s=0)
