@@ -104,21 +104,21 @@ _OWN: tuple[Key, ...] = (
         "Connections from one address.", at_least(0), dynamic=True),
     Key("connections.max.idle.ms", "long", 600_000, "ms",
         "A connection without a request for so long is closed; negative never."),
-    Key("socket.listen.backlog.size", "int", 50, "count",
-        "Connections the kernel holds before accept.", at_least(1)),
-    Key("socket.send.buffer.bytes", "int", 102_400, "bytes",
-        "SO_SNDBUF of a connection; -1 leaves it to the kernel.", at_least(-1)),
-    Key("socket.receive.buffer.bytes", "int", 102_400, "bytes",
-        "SO_RCVBUF of a connection; -1 leaves it to the kernel.", at_least(-1)),
+    Key("socket.listen.backlog.size", "int", 1024, "count",
+        "Connections the kernel holds before accept (Kafka: 50, too few for a fleet that "
+        "reconnects).", at_least(1)),
+    Key("socket.send.buffer.bytes", "int", -1, "bytes",
+        "SO_SNDBUF of a connection; -1 leaves it to the kernel, which grows it as the peer reads.",
+        at_least(-1)),
+    Key("socket.receive.buffer.bytes", "int", -1, "bytes",
+        "SO_RCVBUF of a connection; -1 leaves it to the kernel, which grows it as we read.",
+        at_least(-1)),
     Key("queued.max.requests", "int", 500, "count",
         "Requests of one connection that may wait for their answer; reading stops beyond it.",
         at_least(1)),
     Key("queued.max.request.bytes", "long", 128 * MIB, "bytes",
         "Bytes of frames being received, all connections together; reading of large frames stops "
         "beyond it. At least one frame of the largest size must fit.", at_least(1)),
-    Key("logserver.connection.response.bytes", "long", 4 * MIB, "bytes",
-        "Answers one connection may have waiting in memory (file ranges count nothing); its "
-        "requests are not read beyond it, so that a slow reader costs this much.", at_least(1)),
     Key("logserver.frame.deadline.ms", "long", 30_000, "ms",
         "A frame that has begun must be complete after this time; a peer that sends a byte a "
         "second would otherwise hold its buffer for ever.", at_least(1)),
@@ -226,12 +226,11 @@ class BrokerConfig:
     max_connections: int = 10_000
     max_connections_per_ip: int = INT_MAX
     connections_max_idle_ms: int = 600_000
-    socket_listen_backlog_size: int = 50
-    socket_send_buffer_bytes: int = 102_400
-    socket_receive_buffer_bytes: int = 102_400
+    socket_listen_backlog_size: int = 1024
+    socket_send_buffer_bytes: int = -1
+    socket_receive_buffer_bytes: int = -1
     queued_max_requests: int = 500
     queued_max_request_bytes: int = 128 * MIB
-    connection_response_bytes: int = 4 * MIB
     frame_deadline_ms: int = 30_000
     drain_ms: int = 5000
     request_timeout_ms: int = 30_000
@@ -291,6 +290,10 @@ def _build(
         "listeners": listeners,
         "advertised_listeners": advertised,
     }
+    # Two names of one thing are shown alike, whichever was given.
+    values["node.id"] = values["broker.id"] = attributes["node_id"]
+    values["log.dirs"] = (attributes["data_dir"],)
+    values["advertised.listeners"] = values["advertised.listeners"] or values["listeners"]
     for name, value in values.items():
         attribute = name.removeprefix("logserver.").replace(".", "_")
         if attribute in _ATTRIBUTES and attribute not in attributes:

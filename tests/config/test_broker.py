@@ -78,6 +78,13 @@ def test_a_former_name_of_the_node_id_still_works() -> None:
     assert load({"broker.id": "7", "node.id": "7"}).node_id == 7
 
 
+def test_two_names_of_one_thing_are_shown_alike() -> None:
+    """Tools read either of them."""
+    values = load({"broker.id": "7", "log.dir": "/srv/log"}).values
+    assert (values["node.id"], values["broker.id"], values["log.dirs"]) == (7, 7, ("/srv/log",))
+    assert values["advertised.listeners"] == values["listeners"]
+
+
 def test_advertised_addresses_are_found_by_listener_name() -> None:
     """A container has one address for the host and one for its neighbours."""
     config = load(
