@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from random import Random
 
 import pytest
 
+from logserver.config import TopicConfig
 from logserver.storage import digest
 from logserver.storage.failing_files import FailingFiles
+from logserver.storage.files import RealFiles
+from logserver.storage.log import Log, SyncTask
 from logserver.storage.maintenance import AHEAD_BYTES, FIRST_STEP_BYTES, STEP_BYTES
 from logserver.storage.simulated_files import MemoryFiles
-from tests.storage.bench import DIRECTORY, Bench, counting_bench
+from tests.storage.bench import DIRECTORY, TOPIC_ID, Bench, counting_bench, make_batch
 
 BIG = 200_000
 
@@ -213,3 +220,62 @@ def test_a_clean_stop_syncs_each_file_once_at_most() -> None:
     files.calls.clear()
     bench.log.close()
     assert files.calls["datasync"] == files.calls["sync_directory"] == 0
+
+
+def test_helpers_work_beside_appends_and_reads(tmp_path: Path) -> None:
+    """Real threads, real files: syncs and chores run while the owner appends, reads and retains."""
+    files = RealFiles()
+    config = TopicConfig(segment_bytes=300_000, retention_bytes=2_000_000, retention_ms=-1)
+    path = str(tmp_path / "t-0")
+    log = Log.open(files, path, config, topic_id=TOPIC_ID, now_ms=0, clean=False)
+    random = Random(5)
+    written: dict[int, bytes] = {}
+    running: list[tuple[Future[object], Callable[[object], None]]] = []
+    with ThreadPoolExecutor(1) as committer, ThreadPoolExecutor(1) as helper:
+        sync: tuple[Future[None], SyncTask] | None = None
+        for number in range(4000):
+            batch = make_batch(value_bytes=random.randrange(8000), timestamp_ms=number)
+            offset = log.append(memoryview(batch), 0, number, number)
+            written[offset] = bytes(batch)
+            if sync is None and (task := log.begin_sync()) is not None:
+                sync = committer.submit(task.run), task
+            if sync is not None and sync[0].done():
+                assert sync[0].exception() is None
+                log.synced(sync[1])
+                sync = None
+            if log.wants_maintenance:
+                running += [(helper.submit(run), finish) for run, finish in log.maintenance()]
+            for future, finish in [pair for pair in running if pair[0].done()]:
+                running.remove((future, finish))
+                finish(future.result())
+            if number % 50 == 0:
+                log.retention(number)
+                offset = random.randrange(log.log_start_offset, log.end_offset)
+                piece = log.read(offset, 100_000, log.end_offset)
+                assert piece is not None
+                expected = b"".join(written[o] for o in range(offset, piece.next_offset))
+                assert piece.read() == expected
+                piece.release()
+        for future, finish in running:
+            finish(future.result())
+        if sync is not None:
+            sync[0].result()
+            log.synced(sync[1])
+    start, end = log.log_start_offset, log.end_offset
+    assert log.rolls_count > 40
+    assert start > 0
+    log.close()
+    log = Log.open(files, path, config, topic_id=TOPIC_ID, now_ms=0, clean=False)
+    assert (log.log_start_offset, log.end_offset) == (start, end)
+    assert_holds(log, written)
+    log.close(clean=False)
+
+
+def assert_holds(log: Log, written: dict[int, bytes]) -> None:
+    """From its start to its end a log gives back what was written."""
+    offset = log.log_start_offset
+    while (piece := log.read(offset, 1 << 20, log.end_offset)) is not None:
+        assert piece.read() == b"".join(written[o] for o in range(offset, piece.next_offset))
+        offset = piece.next_offset
+        piece.release()
+    assert offset == log.end_offset
