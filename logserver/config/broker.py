@@ -80,7 +80,6 @@ _OWN: tuple[Key, ...] = (
     Key("logserver.partitions.max", "int", 10_000, "count",
         "Partitions in all. Each keeps three files and some 10 KB; 10,000 stay within 100 MB and "
         "the usual limit of open files.", at_least(1)),
-    Key("create.topic.policy.class.name", "string", None, "", "Not served; kept for tools."),
     Key("inter.broker.protocol.version", "string", "4.3-IV0", "",
         "The Kafka version whose protocol is served; tools read it to choose their features."),
 

@@ -177,7 +177,8 @@ _ROWS: tuple[Key, ...] = (
         "The largest size of an offset index; a segment rolls before it is reached.",
         at_least(4), synonyms=_one("log.index.size.max.bytes")),
     Key("segment.jitter.ms", "long", 0, "ms",
-        "Random time subtracted from segment.ms, so that many segments do not roll at once.",
+        "Kept for tools: a segment rolls segment.ms after its own first record, which spreads "
+        "the rolls of partitions by itself.",
         at_least(0), synonyms=_JITTER),
     Key("segment.ms", "long", 7 * DAY_MS, "ms",
         "The age at which a segment is rolled even if it is not full.",

@@ -13,8 +13,8 @@ whose answer is not there yet. `flush` sends from its head until something block
 the next slice in one `send`, slices by `sendfile` with the bytes before them marked MSG_MORE. A
 slice is released when its last byte has left or the connection closes.
 
-Limits. A peer that does not read stops being read (`OUT_BYTES_MAX`, `REPLIES_MAX`): its memory
-here is bounded by what one turn can add. A breach of the protocol, a frame that stalls and an idle
+Limits. A peer that does not read its answers, or waits for `queued.max.requests` of them, stops
+being read: its memory here is bounded by what one turn can add. A breach of the protocol, a frame that stalls and an idle
 connection close this connection and nothing else.
 """
 
@@ -42,9 +42,6 @@ logger = logging.getLogger(__name__)
 SIZE = Struct(">i")
 # The smallest request: api key, version, correlation id.
 FRAME_BYTES_MIN = 8
-# Answers that wait or could not be sent: past these the peer is not read any more.
-OUT_BYTES_MAX = 1024 * 1024
-REPLIES_MAX = 1000
 # One flush sends at most this much by sendfile before the others get their turn.
 TURN_BYTES_MAX = 4 * 1024 * 1024
 # Less than this left over in the arena is copied out; more takes the arena along.
@@ -246,7 +243,7 @@ class Connection:
         reply = Reply(self)
         self.out.append(reply)
         self.replies_waiting += 1
-        if self.replies_waiting >= REPLIES_MAX:
+        if self.replies_waiting >= self.server.replies_max:
             self._pause_reading()
         return reply
 
@@ -295,7 +292,7 @@ class Connection:
         if self._writing and not self.out_bytes:
             self._writing = False
             self.server.loop.remove_writer(self.fd)
-        if not self._reading and self.replies_waiting < REPLIES_MAX // 2 and not self.out_bytes:
+        if not self._reading and self.replies_waiting <= self.server.replies_max // 2 and not self.out_bytes:
             self._reading = True
             self.server.loop.add_reader(self.fd, self.on_readable)
         if self.closing and not self.out:

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Kafka's default backlog (socket.listen.backlog.size) is 50, too few for a fleet that reconnects.
-BACKLOG = 1024
 ACCEPT_PAUSE_S = 0.1
 ACCEPTS_PER_TURN = 64
 NO_DESCRIPTORS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
@@ -38,7 +36,8 @@ class Listener:
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind((host, port))
-            sock.listen(BACKLOG)
+            self._set_buffers(server, sock)
+            sock.listen(server.config.socket_listen_backlog_size)
         except OSError:
             sock.close()
             raise
@@ -47,6 +46,16 @@ class Listener:
         self.name = name
         self.sock = sock
         self.port: int = sock.getsockname()[1]
+
+    def _set_buffers(self, server: Server, sock: socket.socket) -> None:
+        # On the listening socket: accepted ones inherit it before the handshake's window is told.
+        config = server.config
+        for option, size_bytes in (
+            (socket.SO_SNDBUF, config.socket_send_buffer_bytes),
+            (socket.SO_RCVBUF, config.socket_receive_buffer_bytes),
+        ):
+            if size_bytes > 0:
+                sock.setsockopt(socket.SOL_SOCKET, option, size_bytes)
 
     def start(self) -> None:
         """Begin to accept."""

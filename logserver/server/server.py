@@ -74,6 +74,7 @@ class Server:
         self.loop = loop
         self.counters = ServerCounters()
         self.frame_bytes_max = config.socket_request_max_bytes
+        self.replies_max = config.queued_max_requests
         self.buffers = Buffers(config.queued_max_request_bytes)
         arena = self.buffers.acquire(ARENA_BYTES)
         assert arena is not None
