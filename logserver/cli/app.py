@@ -8,6 +8,7 @@ every failure leaves by the same door: one sentence on standard error, one exit 
 import contextlib
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Any
 
@@ -95,6 +96,10 @@ def run_app(words: Sequence[str]) -> int:
         return Exit.BROKEN_PIPE
     except (KeyboardInterrupt, click.Abort):
         return Exit.INTERRUPTED
+    except Exception:  # noqa: BLE001 - the last door: whatever comes here is told and coded
+        traceback.print_exc()
+        tell("this is a bug in logserver. Please report it with the lines above.")
+        return Exit.INTERNAL
 
 
 def _invoke(words: list[str]) -> int:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from logserver.cli.connect import client_errors
+from logserver.cli.connect import client_errors, open_admin
+from logserver.cli.exits import CommandError, Exit
 from logserver.cli.layout import (
     DEFAULT_FORMAT,
     Render,
@@ -18,7 +19,7 @@ from logserver.cli.position import Position, PositionType, Timestamp
 
 if TYPE_CHECKING:
     from logserver.client import Consumer
-
+    from logserver.client.offsets import FoundOffset
 
 RECORDS_PER_POLL = 1000
 POLL_MS = 1000
@@ -87,7 +88,7 @@ def consume(
     Stops at what was the end when it started, unless --follow. Records of one partition come in
     their order; partitions are interleaved as they arrive.
     """
-    from logserver.client import Consumer
+    from logserver.client import Consumer, OffsetOutOfRange
     from logserver.client import Timestamp as ClientTimestamp
 
     render = _render(layout, as_json)
@@ -102,7 +103,31 @@ def consume(
             client_id="logserver-cli",
         ) as consumer,
     ):
-        _print(consumer, render, max_messages)
+        try:
+            printed = _print(consumer, render, max_messages)
+        except OffsetOutOfRange as error:
+            raise _outside(
+                f"{topic}-{error.partition}",
+                error.offset,
+                f"{error.log_start_offset} to {error.log_end_offset}",
+            ) from None
+        if not printed and isinstance(start, int):
+            ends = [end.offset for end in _ends(bootstrap, topic, partitions).values()]
+            if start > max(ends):
+                raise _outside(topic, start, f"it ends at {max(ends)}")
+
+
+def _ends(bootstrap: str, topic: str, partitions: tuple[int, ...]) -> "dict[int, FoundOffset]":
+    with open_admin(bootstrap) as admin:
+        return admin.offsets(topic, "end", partitions=partitions or None)
+
+
+def _outside(what: str, offset: int, log: str) -> CommandError:
+    return CommandError(
+        Exit.FAILED,
+        f"offset {offset} is outside the log of {what} ({log}). "
+        "Choose --from beginning, --from end or an offset in it.",
+    )
 
 
 def _render(layout: str, as_json: bool) -> Render:
@@ -117,8 +142,9 @@ def _render(layout: str, as_json: bool) -> Render:
     return lambda record: for_terminal(render(record))
 
 
-def _print(consumer: "Consumer", render: Render, max_messages: int | None) -> None:
-    """Print what has arrived, and let it be seen before waiting for more."""
+def _print(consumer: "Consumer", render: Render, max_messages: int | None) -> int:
+    """Print what has arrived, and let it be seen before waiting for more; how many records."""
+    printed = 0
     out = sys.stdout.buffer
     left = RECORDS_PER_POLL if max_messages is None else max_messages
     while left:
@@ -126,7 +152,9 @@ def _print(consumer: "Consumer", render: Render, max_messages: int | None) -> No
         if records:
             out.write(b"".join(map(render, records)))
             out.flush()
+            printed += len(records)
         elif consumer.is_finished:
-            return
+            break
         if max_messages is not None:
             left -= len(records)
+    return printed

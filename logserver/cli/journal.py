@@ -11,11 +11,11 @@ steer the terminal that shows it.
 import json
 import logging
 import os
-import sys
 import time
 from typing import Any
 
 STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+STANDARD_ERROR = 2
 TEXT_MAX = 4096
 """Longest text of one field. A client id may be 32 KB; the log keeps its beginning."""
 
@@ -59,8 +59,7 @@ class JournalHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write the line; a reader that went away must not stop the server."""
         try:
-            data = (as_line(record) + "\n").encode("ascii")
-            os.write(sys.stderr.fileno(), data)
+            os.write(STANDARD_ERROR, (as_line(record) + "\n").encode("ascii"))
         except OSError:
             return
         except (TypeError, ValueError):

@@ -4,6 +4,7 @@ Nothing here may import rich or typer (see options.py). Everything that a user c
 in one sentence that says what happened, to what, and what to do.
 """
 
+import gc
 import logging
 import os
 import sys
@@ -96,6 +97,11 @@ def run_serve(words: Sequence[str]) -> int:
     except CommandError as error:
         tell(error.message)
         return error.code
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except Exception:
+        logging.getLogger("logserver").critical("the server failed: this is a bug", exc_info=True)
+        return Exit.INTERNAL
 
 
 def help_page() -> str:
@@ -109,6 +115,9 @@ def _serve(given: Given, started: float) -> int:
             Exit.CONFIG,
             "python -O removes the server's own checks. Start it without -O and PYTHONOPTIMIZE.",
         )
+    keep_standard_files()
+    # It stays off while serving; until then there is no garbage worth looking for.
+    gc.disable()
     config = _configuration(given)
     _refuse_public(config, insecure="insecure" in given.flags)
     open_journal()
@@ -123,6 +132,20 @@ def _serve(given: Given, started: float) -> int:
         print(f"ready {printable(words)} start={seconds:.2f}s", flush=True)
 
     return run_with_door(config, on_ready)
+
+
+def keep_standard_files() -> None:
+    """Open /dev/null where standard input, output or error was closed.
+
+    The next file opened would get that number, and a log line would be written into a segment.
+    """
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)
+            assert opened == fd, "the lowest free number is given out first"
+            os.set_inheritable(fd, True)
 
 
 def _configuration(given: Given) -> BrokerConfig:

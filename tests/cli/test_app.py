@@ -104,6 +104,7 @@ def test_the_version_is_told(word: str, capsys: pytest.CaptureFixture[str]) -> N
         (KeyboardInterrupt(), Exit.INTERRUPTED),
         (BrokenPipeError(), Exit.BROKEN_PIPE),
         (click.ClickException("no"), Exit.FAILED),
+        (ZeroDivisionError("planted"), Exit.INTERNAL),
     ],
 )
 def test_every_end_has_its_code(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from logserver.cli.exits import Exit
-from logserver.client import Producer
+from logserver.client import Admin, Producer
 
 BASE_MS = 1_700_000_000_000
 Consume = Callable[..., bytes]
@@ -18,8 +18,6 @@ Consume = Callable[..., bytes]
 @pytest.fixture(scope="module")
 def topic(kafka_bootstrap: str) -> str:
     """A topic of three partitions; partition 1 has ten records, a second apart."""
-    from logserver.client import Admin
-
     with Admin(kafka_bootstrap) as admin:
         admin.create_topic("consumed", partitions=3)
     with Producer(kafka_bootstrap) as producer:
@@ -136,6 +134,21 @@ def test_a_reader_that_has_enough_ends_it_quietly(kafka_bootstrap: str, topic: s
         out, err = process.communicate()
     assert out.count("\n") == 1
     assert int(err) == Exit.BROKEN_PIPE
+
+
+def test_an_offset_outside_the_log_is_told(
+    consume: Consume, topic: str, kafka_bootstrap: str
+) -> None:
+    """Behind the end at once; before the start after a trim."""
+    told = consume(topic, "-p", "1", "--from", "99", code=Exit.FAILED)
+    assert b"offset 99 is outside the log of consumed (it ends at 10)" in told
+    with Admin(kafka_bootstrap) as admin, Producer(kafka_bootstrap) as producer:
+        admin.create_topic("trimmed", partitions=1)
+        for _ in range(5):
+            producer.send("trimmed", b"x").result()
+        admin.delete_records("trimmed", {0: 3})
+    told = consume("trimmed", "--from", "1", code=Exit.FAILED)
+    assert b"offset 1 is outside the log of trimmed-0 (3 to 5). Choose --from" in told
 
 
 def test_what_cannot_be_read_is_one_sentence(consume: Consume, topic: str) -> None:

@@ -17,6 +17,7 @@ import pytest
 from logserver import __version__
 from logserver.cli.exits import Exit
 from logserver.cli.serve import OPTIONS, help_page, process_age_seconds, run_serve, split_address
+from logserver.statistics import RuntimeDirectory
 from tests.server_process import ServerProcess
 
 StartServer = Callable[..., ServerProcess]
@@ -228,6 +229,21 @@ def test_python_without_assertions_is_refused(tmp_path: Path) -> None:
     assert result.returncode == Exit.CONFIG
     assert "python -O" in result.stderr
     assert not (tmp_path / "data").exists()
+
+
+def test_closed_standard_files_are_never_taken_for_segments(tmp_path: Path) -> None:
+    """With descriptor 2 free the next file opened would receive the log lines."""
+    data_dir = tmp_path / "data"
+    command = f"{sys.executable} -m logserver.cli serve {' '.join(ON_FREE_PORTS)}"
+    words = f"exec {command} --data-dir {data_dir} --set num.io.threads=8 <&- >&- 2>&-"
+    process = subprocess.Popen(["bash", "-c", words])
+    page = RuntimeDirectory.default_for(str(data_dir)).page_path
+    while not os.path.exists(page) and process.poll() is None:
+        os.sched_yield()
+    targets = [os.readlink(f"/proc/{process.pid}/fd/{fd}") for fd in range(3)]
+    process.terminate()
+    assert process.wait(15) == Exit.OK
+    assert targets == ["/dev/null"] * 3
 
 
 def test_help_and_version_are_told_without_a_server(capfd: pytest.CaptureFixture[str]) -> None:
