@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from threading import RLock
+from threading import Event, RLock
 from typing import Final, NamedTuple
 
 from logserver.client.connection import METADATA, Address, Connection, parse_bootstrap
@@ -49,12 +49,14 @@ class Cluster:
         self.controller_id = -1
         self.topics: dict[str, TopicMetadata] = {}
         self.lock = RLock()
+        self._closed = Event()
         self._connect = connect
         self._control: Connection | None = None
         self._connections: dict[int, Connection] = {}
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections, and end every pause before another attempt."""
+        self._closed.set()
         with self.lock:
             for connection in (self._control, *self._connections.values()):
                 if connection is not None:
@@ -139,7 +141,7 @@ class Cluster:
         known = self.topics.get(name)
         if known is not None:
             return known
-        for _ in attempts(timeout_ms):
+        for _ in self.attempts(timeout_ms):
             code = self.refresh([name], create=create).get(name, 0)
             known = self.topics.get(name)
             if known is not None and -1 not in known.leaders.values():
@@ -147,6 +149,22 @@ class Cluster:
             if code and (not is_retriable(code) or (code == 3 and not create)):
                 raise refusal(f"use topic {name}", code)
         raise ClientError("timeout", f"topic {name} has no leader after {timeout_ms / 1000:g} s")
+
+    def attempts(self, timeout_ms: int) -> Iterator[int]:
+        """0, 1, 2 ... with a growing pause between, until `timeout_ms` have passed.
+
+        Closing the cluster ends the pause with `ClientError` "closed".
+        """
+        deadline_s = time.monotonic() + timeout_ms / 1000
+        attempt = 0
+        while True:
+            yield attempt
+            attempt += 1
+            pause_s = backoff_ms(attempt) / 1000
+            if time.monotonic() + pause_s > deadline_s:
+                return
+            if self._closed.wait(pause_s):
+                raise ClientError("closed", "the client is closed")
 
     def leader(self, topic: str, partition: int) -> int:
         """Broker id of a partition's leader, -1 when it is not known."""
@@ -165,22 +183,9 @@ def _topic(row: Message) -> TopicMetadata:
     )
 
 
-def backoff_ms(attempt: int) -> int:
+def backoff_ms(attempt: int, first_ms: int = RETRY_BACKOFF_MS) -> int:
     """Pause before attempt 1, 2, 3 ...: 100, 200, 400 ... 1000 ms."""
-    return min(RETRY_BACKOFF_MS << min(attempt - 1, 10), RETRY_BACKOFF_MS_MAX)
-
-
-def attempts(timeout_ms: int) -> Iterator[int]:
-    """0, 1, 2 ... with a growing pause between, until `timeout_ms` have passed."""
-    deadline_s = time.monotonic() + timeout_ms / 1000
-    attempt = 0
-    while True:
-        yield attempt
-        attempt += 1
-        pause_s = backoff_ms(attempt) / 1000
-        if time.monotonic() + pause_s > deadline_s:
-            return
-        time.sleep(pause_s)
+    return min(first_ms << min(attempt - 1, 10), RETRY_BACKOFF_MS_MAX)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Final, NamedTuple, TypeVar
 
-from logserver.client.cluster import Cluster, attempts
+from logserver.client.cluster import Cluster
 from logserver.client.connection import LIST_OFFSETS, Connection
 from logserver.client.failure import ClientError, is_retriable, refusal
 from logwire.errors import UNKNOWN_TOPIC_OR_PARTITION
@@ -46,7 +46,7 @@ def ask_leaders(
     """
     done: dict[int, Answer] = {}
     failure: ClientError | None = None
-    for _ in attempts(timeout_ms):
+    for _ in cluster.attempts(timeout_ms):
         leaders = cluster.topic(topic, timeout_ms=timeout_ms).leaders
         by_leader: dict[int, list[int]] = {}
         for index in partitions:

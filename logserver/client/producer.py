@@ -84,6 +84,7 @@ class Producer:
         max_block_ms: int = 60_000,
         request_timeout_ms: int = 30_000,
         delivery_timeout_ms: int = 120_000,
+        retry_backoff_ms: int = 100,
         auto_create_topics: bool = True,
         client_id: str = "logserver-producer",
     ) -> None:
@@ -103,6 +104,7 @@ class Producer:
             max_request_bytes=max_request_bytes,
             request_timeout_ms=request_timeout_ms,
             delivery_timeout_ms=delivery_timeout_ms,
+            retry_backoff_ms=retry_backoff_ms,
             auto_create_topics=auto_create_topics,
         )
 
@@ -121,7 +123,9 @@ class Producer:
         self._thread.start()
         self._closed = False
         # A producer that is dropped, or a program that ends, without close() still delivers.
-        self._finalizer = weakref.finalize(self, _deliver_rest, self._buffer, self._thread)
+        self._finalizer = weakref.finalize(
+            self, _deliver_rest, self._buffer, self._thread, self._cluster
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -338,9 +342,12 @@ def _checked_headers(headers: Headers) -> Headers:
     return checked
 
 
-def _deliver_rest(buffer: Buffer, thread: Thread) -> None:
+def _deliver_rest(buffer: Buffer, thread: Thread, cluster: Cluster) -> None:
     buffer.close()
     if thread is not current_thread():
         thread.join(_EXIT_TIMEOUT_S)
-    if buffer.unfinished_count:
+    if thread.is_alive():
         LOG.warning("%d batches were not delivered at exit", buffer.unfinished_count)
+    else:
+        buffer.release()
+        cluster.close()

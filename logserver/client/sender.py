@@ -7,7 +7,8 @@ timer or the caller's wake-up.
 Order and exactly-once per partition rest on sequences (KIP-98). A batch gets its sequence when it
 is first sent and keeps it in every retry, so that the server recognises what it already has. After
 a failure nothing new is sent to that partition until all that is in flight has been answered; what
-failed then goes out again in the old order:
+failed then goes out again in the old order, one batch at a time: the server remembers five batches,
+and a retry that overtook its own first attempt by more would be taken for a gap.
 
     answer                                  what happens to the batch
     NONE, DUPLICATE_SEQUENCE_NUMBER         delivered
@@ -152,6 +153,8 @@ class Sender:
         expiry_s = head.created_s + self.settings.delivery_timeout_ms / 1000
         self.timer.by(expiry_s)
         if queue.recovering:
+            return False
+        if queue.in_flight and (head.attempts or queue.in_flight[0].attempts):
             return False
         if head.retry_at_s > now_s:
             self.timer.by(head.retry_at_s)
@@ -395,7 +398,9 @@ class Sender:
         self.retries_count += 1
         batch.attempts += 1
         batch.last_failure = failure
-        batch.retry_at_s = time.monotonic() + backoff_ms(batch.attempts) / 1000
+        batch.retry_at_s = (
+            time.monotonic() + backoff_ms(batch.attempts, self.settings.retry_backoff_ms) / 1000
+        )
         with self.buffer.lock:
             batch.queue.requeue(batch)
 
@@ -403,7 +408,9 @@ class Sender:
         """A connection is gone: what it carried may or may not be in the log; send it again."""
         LOG.debug("lost broker %d: %s", leader, failure)
         link.attempts += 1
-        link.retry_at_s = time.monotonic() + backoff_ms(link.attempts) / 1000
+        link.retry_at_s = (
+            time.monotonic() + backoff_ms(link.attempts, self.settings.retry_backoff_ms) / 1000
+        )
         self.timer.by(link.retry_at_s)
         if link.connection is not None:
             link.connection.close()

@@ -34,6 +34,7 @@ class Settings(NamedTuple):
     max_request_bytes: int
     request_timeout_ms: int
     delivery_timeout_ms: int
+    retry_backoff_ms: int
     auto_create_topics: bool
 
 
@@ -71,7 +72,7 @@ class Upkeep:
             self._timer.by(self.retry_at_s)
             return
         self._attempts += 1
-        self.retry_at_s = now_s + backoff_ms(self._attempts) / 1000
+        self.retry_at_s = now_s + backoff_ms(self._attempts, self._settings.retry_backoff_ms) / 1000
         self._timer.by(self.retry_at_s)
         try:
             failures = self._cluster.refresh(
@@ -134,7 +135,9 @@ class Upkeep:
         except ClientError as error:
             self._note_failure(error)
             self._attempts += 1
-            self.retry_at_s = now_s + backoff_ms(self._attempts) / 1000
+            self.retry_at_s = (
+                now_s + backoff_ms(self._attempts, self._settings.retry_backoff_ms) / 1000
+            )
             self._timer.by(self.retry_at_s)
             return False
         self._attempts = 0

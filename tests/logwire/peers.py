@@ -7,9 +7,9 @@ import warnings
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    from aiokafka import codec as aiokafka_codec  # type: ignore[import-untyped]
-    from aiokafka.record import default_records as aiokafka_records  # type: ignore[import-untyped]
-    from kafka import codec as kafka_python_codec  # type: ignore[import-untyped]
-    from kafka.record import default_records as kafka_python_records  # type: ignore[import-untyped]
+    from aiokafka import codec as aiokafka_codec
+    from aiokafka.record import default_records as aiokafka_records
+    from kafka import codec as kafka_python_codec
+    from kafka.record import default_records as kafka_python_records
 
 __all__ = ["aiokafka_codec", "aiokafka_records", "kafka_python_codec", "kafka_python_records"]
