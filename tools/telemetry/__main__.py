@@ -1,6 +1,7 @@
 """`python -m tools.telemetry`: stream this host's telemetry to any Kafka until told to stop."""
 
 import argparse
+import signal
 import sys
 import time
 from math import inf
@@ -37,10 +38,9 @@ def main() -> int:
             make_topic(admin, options.topic, options.partitions)
         with Producer(options.bootstrap, compression=options.compression) as producer:
             stream = Stream(producer, options.topic, Fleet(options.devices), host, options.rate)
-            try:
-                follow(stream, options.seconds)
-            except KeyboardInterrupt:
-                print("stopping", file=sys.stderr)
+            for number in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C, and a container's stop
+                signal.signal(number, lambda *_: setattr(stream, "stopping", True))
+            follow(stream, options.seconds)
             producer.flush()
     except (ClientError, NoProc) as error:
         print(f"telemetry: {error}", file=sys.stderr)

@@ -43,6 +43,8 @@ class Stream:
         self.clock = clock
         self.sleep = sleep
         self.sent_count = 0
+        self.stopping = False
+        """Set it from a signal handler: `run` then ends at its next tick, between two records."""
         self.failed: list[Exception] = []
         self.host_percent = 0.0
         """How busy the host was at the last sample."""
@@ -61,7 +63,7 @@ class Stream:
         while True:
             elapsed = (self.clock() - start) / 1e9
             self._send_due(start, elapsed, seconds)
-            if elapsed >= seconds:
+            if elapsed >= seconds or self.stopping:
                 return
             if elapsed - last_sample >= SAMPLE_INTERVAL_S:
                 last_sample = elapsed
