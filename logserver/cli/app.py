@@ -64,7 +64,7 @@ def app() -> None:
       logserver consume readings --from beginning
 
     Every command that talks to a server takes --bootstrap HOST:PORT (or LOGSERVER_BOOTSTRAP), and
-    every command takes --json.
+    every command that prints a result takes --json.
     """
 
 

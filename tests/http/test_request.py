@@ -1,6 +1,8 @@
 """logserver.http.request: what is HTTP, what is not, and what we refuse to guess about."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from logserver.http.request import (
     FIELD_COUNT_MAX,
@@ -88,3 +90,31 @@ def test_what_is_unusual_is_refused(data: bytes, status: int, words: str) -> Non
         parse_request(bytearray(data))
     assert caught.value.status == status
     assert words in caught.value.reason
+
+
+PIECES = [
+    b"GET ",
+    b"/",
+    b" HTTP/1.1",
+    b" HTTP/1.0",
+    b"\r\n",
+    b"\n",
+    b"Host: a",
+    b":",
+    b" ",
+    b"\x00",
+]
+PIECES += [b"Content-Length: 0", b"Connection: close", b"\xff", b"x" * 70]
+
+
+@given(st.lists(st.one_of(st.sampled_from(PIECES), st.binary(max_size=8)), max_size=30))
+def test_no_bytes_do_anything_but_be_taken_refused_or_waited_for(pieces: list[bytes]) -> None:
+    """A parser that raises something else would cost the connection its goodbye."""
+    buffer = bytearray(b"".join(pieces))
+    before = len(buffer)
+    try:
+        request = parse_request(buffer)
+    except Refused as refused:
+        assert 400 <= refused.status < 600
+    else:
+        assert (request is None) == (len(buffer) == before)
