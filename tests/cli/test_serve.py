@@ -114,6 +114,20 @@ def test_a_second_server_on_the_directory_is_refused(
     assert server.process.poll() is None
 
 
+def test_a_directory_of_a_newer_format_is_refused(
+    server: ServerProcess, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """And left as it is: what a newer server wrote is not ours to touch."""
+    assert server.stop() == 0
+    identity = server.data_dir / "meta.properties"
+    newer = identity.read_text().replace("format.version=1", "format.version=99")
+    assert "99" in newer
+    identity.write_text(newer)
+    told = refused(capfd, *ON_FREE_PORTS, code=Exit.DATA, data_dir=server.data_dir)
+    assert "99" in told
+    assert identity.read_text() == newer
+
+
 @pytest.mark.parametrize("option", ["--listen", "--http"])
 def test_a_port_in_use_is_refused(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], option: str
