@@ -24,6 +24,7 @@ from logserver.broker.metadata_log import METADATA_TOPIC
 from logserver.broker.topic_names import refusal_of, unified
 from logserver.config import ConfigError, topic_config
 from logserver.storage.checkpoint import CheckpointError
+from logserver.storage.creation import SIDE_BY_SIDE_COUNT_MIN, make_directories
 from logserver.storage.failure import StorageError
 from logwire import errors
 from logwire.errors import Refusal
@@ -284,6 +285,11 @@ def create(broker: Broker, planned: dict[str, NewTopic], context: Context) -> di
 
 def make_partitions(broker: Broker, topic: Topic, first: int, context: Context) -> None:
     """Make the directories of a topic's partitions from index `first` on. Raises STORAGE_ERRORS."""
+    if len(topic.partitions) - first >= SIDE_BY_SIDE_COUNT_MIN:
+        names = [f"{topic.name}-{index}" for index in range(first, len(topic.partitions))]
+        directory = broker.directory
+        directory.check_writable()
+        make_directories(directory.files, directory.path, dict.fromkeys(names, topic.topic_id))
     for index in range(first, len(topic.partitions)):
         broker.create_partition(topic, index, context.now_ms)
 

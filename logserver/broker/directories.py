@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 
 from logserver.broker.metadata_log import METADATA_TOPIC, corrupt
 from logserver.storage import checkpoint
+from logserver.storage.creation import TEMPORARY_SUFFIX
 from logserver.storage.failure import Kind, StorageError
 
 if TYPE_CHECKING:
@@ -90,7 +91,9 @@ def reconcile(directory: LogDirectory, image: Image, now_ms: int) -> None:
 
 
 def _is_empty(directory: LogDirectory, name: str) -> bool:
-    return not directory.files.list_directory(f"{directory.path}/{name}")
+    """Whether nothing is in a directory, or only files that never got their names."""
+    names = directory.files.list_directory(f"{directory.path}/{name}")
+    return all(file.endswith(TEMPORARY_SUFFIX) for file in names)
 
 
 def _restore(directory: LogDirectory, leftover: str, name: str, topic_id: bytes) -> None:
