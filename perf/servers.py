@@ -264,21 +264,16 @@ def java() -> str:
 
 
 def install_kafka() -> Path:
-    """Fetch the broker's jars with Maven into perf/.cache, once; returns the folder."""
-    target = HERE / ".cache" / f"kafka-{KAFKA_VERSION}"
-    if target.exists():
-        return target
-    maven = shutil.which("mvn")
-    if not maven:
-        raise SetupError("--against kafka installs Apache Kafka with Maven: install maven (mvn)")
-    print(f"installing Apache Kafka {KAFKA_VERSION} with Maven ...", flush=True)
-    partial = target.with_suffix(".partial")
-    command = [
-        maven, "-q", "-B", "-f", str(HERE / "kafka" / "pom.xml"),
-        "dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={partial}",
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    """Fetch the broker's jars with Maven, once, where the tests have them too; the folder."""
+    peer = HERE.parent / "tools" / "peers" / "kafka"
+    libraries = peer / "libs"
+    if not (libraries / ".complete").exists():
+        if not shutil.which("mvn"):
+            raise SetupError(
+                "--against kafka installs Apache Kafka with Maven: install maven (mvn)"
+            )
+        print(f"installing Apache Kafka {KAFKA_VERSION} with Maven ...", flush=True)
+    done = subprocess.run([str(peer / "install.sh")], capture_output=True, text=True, check=False)
     if done.returncode:
         raise SetupError(f"maven failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    partial.rename(target)
-    return target
+    return libraries
