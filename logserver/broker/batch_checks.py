@@ -99,6 +99,11 @@ def _frame(partition: Partition, batch: memoryview, header: tuple[int, ...]) -> 
             errors.MESSAGE_TOO_LARGE,
             f"the batch has {len(batch)} bytes, max.message.bytes allows {limit_bytes}",
         )
+    if len(batch) > partition.config.segment_bytes:
+        return (
+            errors.RECORD_LIST_TOO_LARGE,
+            f"the batch has {len(batch)} bytes, more than a segment of segment.bytes",
+        )
     if crc32c(batch[21:]) != header[4]:
         return errors.CORRUPT_MESSAGE, "the CRC of the batch does not match its bytes"
     return FINE

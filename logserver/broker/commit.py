@@ -94,6 +94,10 @@ class GroupCommit:
         """Take all dirty durable partitions and all waiters; None when there is nothing to do."""
         if self.in_flight or self.fenced or not (self.dirty or self.waiting):
             return None
+        if any(partition.syncing for partition in self.dirty):
+            # It was relaxed a moment ago and its relaxed sync is in flight. Two threads never sync
+            # one log: the kernel tells a write-back error to one of them only.
+            return None
         partitions = self.dirty
         waiters = self.waiting
         self.dirty = []

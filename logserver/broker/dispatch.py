@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from logserver.broker.context import Context
 from logserver.broker.fetch import handle_fetch
 from logserver.broker.handlers import HANDLERS, refuse
-from logserver.broker.produce import handle_produce
+from logserver.broker.produce import handle_produce, handle_repeat
 from logwire import errors
 from logwire.errors import ProtocolError, Refusal
 from logwire.frame import parse_request_header, response_frame
@@ -93,6 +93,12 @@ def handle(broker: Broker, peer: Peer, frame: memoryview, now_ms: int) -> Answer
     if len(frame) < HEAD_BYTES:
         raise ProtocolError(f"a request of {len(frame)} bytes")
     api_key, version, correlation_id, client_id_bytes = HEAD.unpack_from(frame)
+    repeat = peer.repeat
+    if api_key == PRODUCE and repeat is not None and version == repeat.version:
+        records = repeat.records(frame)
+        if records is not None:
+            return handle_repeat(broker, peer, repeat, correlation_id, records, now_ms)
+        peer.repeat = None
     if api_key == PRODUCE and PRODUCE_API.min_version <= version <= PRODUCE_API.max_version:
         position = HEAD_BYTES + client_id_bytes if client_id_bytes > 0 else HEAD_BYTES
         if version >= PRODUCE_API.flexible_from:

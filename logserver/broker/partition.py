@@ -30,6 +30,7 @@ class Partition:
     """
 
     __slots__ = (
+        "batch_bytes_max",
         "config",
         "dirty",
         "dirty_since_ms",
@@ -64,6 +65,8 @@ class Partition:
         """Take a new configuration; the promise (durable or relaxed) may change with it."""
         self.config = config
         self.durable = config.flush_messages == 1
+        # A batch never splits: one larger than a segment fits nowhere.
+        self.batch_bytes_max = min(config.max_message_bytes, config.segment_bytes)
         self.log.config = config
         if not self.durable:
             self.high_watermark = self.log.end_offset

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from logserver.storage.file_slice import FileSlice
+from logwire.produce_repeat import Repeat
 
 Part = bytes | FileSlice
 Answer = bytes | list[Part] | None
@@ -31,6 +32,11 @@ class Reply(Protocol):
 
 class Peer(Protocol):
     """A connection, as far as the broker needs to know it."""
+
+    repeat: Repeat | None
+    """The shape of the last Produce request, when it came twice in a row."""
+    last_produced: tuple[str | bytes, int] | None
+    """Topic and partition of the last Produce request that was decoded."""
 
     @property
     def listener(self) -> str:

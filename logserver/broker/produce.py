@@ -36,6 +36,7 @@ from logwire import errors
 from logwire.batch import HEADER, HEADER_BYTES
 from logwire.checksum import crc32c
 from logwire.produce_codec import decode_produce, encode_produce_response
+from logwire.produce_repeat import Repeat
 
 if TYPE_CHECKING:
     from logserver.broker.broker import Broker
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from logserver.broker.peer import Answer, Peer, Reply
 
 ACKS_ALL = -1
+UNKNOWN = errors.UNKNOWN_TOPIC_OR_PARTITION
+NO_ROUTE: dict[int, Partition] = {}
 
 # (error code, base offset, log append time in ms)
 Outcome = tuple[int, int, int]
@@ -77,7 +80,7 @@ class ProduceWaiter:
 
 
 def _storage_error(result: PartitionResult) -> PartitionResult:
-    if result[1] < 0:
+    if result[1]:
         return result
     return (result[0], errors.KAFKA_STORAGE_ERROR, -1, -1, -1, None)
 
@@ -136,8 +139,58 @@ def handle_produce(
             peer.close_after_refusal()
         return None
     answer = encode_produce_response(version, correlation_id, results)
+    if not failed:
+        _learn(peer, version, frame, position, topics)
     if appended and acks == ACKS_ALL:
         waiter = ProduceWaiter(peer.reserve(), answer, version, correlation_id, results)
+        broker.commit.waiting.append(waiter)
+        return None
+    return answer
+
+
+def _learn(peer: Peer, version: int, frame: memoryview, position: int, topics: list[Any]) -> None:
+    """Remember the shape of a request about the same one partition as the one before it."""
+    if len(topics) == 1 and len(topics[0][1]) == 1:
+        key = (topics[0][0], topics[0][1][0][0])
+        if peer.last_produced == key:
+            peer.repeat = Repeat.learn(version, frame, position)
+        peer.last_produced = key
+    else:
+        peer.last_produced = None
+
+
+def handle_repeat(
+    broker: Broker,
+    peer: Peer,
+    repeat: Repeat,
+    correlation_id: int,
+    records: memoryview,
+    now_ms: int,
+) -> Answer:
+    """`handle_produce` for a request of a known shape: nothing but the batch is looked at."""
+    partition = broker.routes.get(repeat.topic, NO_ROUTE).get(repeat.index)
+    if partition is None:
+        unknown = errors.UNKNOWN_TOPIC_ID if repeat.version >= 13 else UNKNOWN
+        code, offset, append_ms = unknown, -1, -1
+    else:
+        code, offset, append_ms = append_batch(broker, partition, records, now_ms)
+    broker.counters.requests[0] += 1
+    acks = repeat.acks
+    if code or partition is None:
+        broker.counters.count_error(code)
+        row = (repeat.index, code, -1, -1, -1, broker.refusal_message)
+        broker.refusal_message = None
+        if acks:
+            return encode_produce_response(repeat.version, correlation_id, [(repeat.topic, [row])])
+        peer.close_after_refusal()
+        return None
+    if not acks:
+        return None
+    start_offset = partition.log.log_start_offset
+    answer = repeat.answer(correlation_id, offset, append_ms, start_offset)
+    if acks == ACKS_ALL and partition.durable:
+        results = [(repeat.topic, [(repeat.index, 0, offset, append_ms, start_offset, None)])]
+        waiter = ProduceWaiter(peer.reserve(), answer, repeat.version, correlation_id, results)
         broker.commit.waiting.append(waiter)
         return None
     return answer
@@ -173,7 +226,7 @@ def append_batch(broker: Broker, partition: Partition, records: memoryview, now_
     config = partition.config
     if (
         base_offset
-        or size_bytes > config.max_message_bytes
+        or size_bytes > partition.batch_bytes_max
         or crc32c(records[21:]) != crc
         or not 0 <= attributes <= CODEC_MAX
         or count < 1

@@ -36,6 +36,7 @@ from logwire.errors import ProtocolError
 if TYPE_CHECKING:
     from logserver.server.listener import Listener
     from logserver.server.server import Server
+    from logwire.produce_repeat import Repeat
 
 logger = logging.getLogger(__name__)
 
@@ -88,16 +89,17 @@ class Connection:
         "_start",
         "_writing",
         "active_ms",
-        "client_id",
         "closed",
         "closing",
         "fd",
         "frame_since_ms",
+        "last_produced",
         "listener",
         "local_address",
         "out",
         "out_bytes",
         "peer_host",
+        "repeat",
         "replies_waiting",
         "server",
         "sock",
@@ -112,7 +114,8 @@ class Connection:
         self.peer_host = host
         address = sock.getsockname()
         self.local_address: tuple[str, int] = (address[0], address[1])
-        self.client_id: str | None = None
+        self.repeat: Repeat | None = None
+        self.last_produced: tuple[str | bytes, int] | None = None
         self.out: deque[Part | Reply] = deque()
         self.out_bytes = 0
         self.replies_waiting = 0
@@ -292,7 +295,11 @@ class Connection:
         if self._writing and not self.out_bytes:
             self._writing = False
             self.server.loop.remove_writer(self.fd)
-        if not self._reading and self.replies_waiting <= self.server.replies_max // 2 and not self.out_bytes:
+        if (
+            not self._reading
+            and self.replies_waiting <= self.server.replies_max // 2
+            and not self.out_bytes
+        ):
             self._reading = True
             self.server.loop.add_reader(self.fd, self.on_readable)
         if self.closing and not self.out:

@@ -13,6 +13,7 @@ from logserver.storage.file_slice import FileSlice
 from logwire.batch import encode_batch
 from logwire.frame import request_header, response_header_is_flexible
 from logwire.messages import Message, decode_response, encode_request
+from logwire.produce_repeat import Repeat
 from tests.broker.control_bench import ControlBench
 
 PRODUCE_VERSION = 11
@@ -49,6 +50,8 @@ class FakePeer:
     def __init__(self) -> None:
         self.closed = False
         self.refused = False
+        self.repeat: Repeat | None = None
+        self.last_produced: tuple[str | bytes, int] | None = None
         self.answers: list[FakeReply] = []
 
     def reserve(self) -> FakeReply:

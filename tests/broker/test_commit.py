@@ -142,3 +142,18 @@ def test_a_topic_that_becomes_relaxed_while_dirty_changes_lists(bench: DataBench
     assert bench.partition("a").high_watermark == 1
     assert bench.partition("a") in bench.broker.commit.relaxed
     assert bench.partition("a") not in bench.broker.commit.dirty
+
+
+def test_two_syncs_of_one_log_are_never_in_flight(bench: DataBench) -> None:
+    """A topic that becomes durable during its relaxed sync waits for the end of that one."""
+    bench.send("r", batch())
+    relaxed = bench.broker.commit.begin_relaxed(bench.now_ms + 1000)
+    assert relaxed is not None
+    config = [{"name": "flush.messages", "config_operation": 0, "value": "1"}]
+    resource = {"resource_type": 2, "resource_name": "r", "configs": config}
+    bench.call(44, 1, {"resources": [resource], "validate_only": False})
+    reply = bench.send("r", batch())
+    assert bench.broker.commit.begin() is None
+    bench.broker.finish_commit(relaxed, relaxed.run(), bench.now_ms, relaxed=True)
+    bench.sync()
+    assert bench.sent(reply) == (0, 1)

@@ -182,3 +182,54 @@ def test_a_topic_is_found_by_its_id_from_version_13_on(bench: DataBench) -> None
         )
         (row,) = bench.read(0, 13, reply)["responses"][0]["partition_responses"]
         assert row["error_code"] == code
+
+
+def test_a_repeated_shape_is_served_like_the_first(bench: DataBench) -> None:
+    """From the third request on nothing but the batch is decoded; sizes may change."""
+    sizes = [20, 20, 20, 5000, 70_000, 20, 1]
+    replies = [bench.send("r", batch(1, size)) for size in sizes]
+    assert bench.peer.repeat is not None
+    assert [bench.sent(reply) for reply in replies] == [(0, n) for n in range(len(sizes))]
+
+
+def test_a_repeated_shape_hears_refusals_and_deletes(bench: DataBench) -> None:
+    """The partition is looked up every time."""
+    for _ in range(3):
+        bench.send("r", batch())
+    assert bench.peer.repeat is not None
+    assert bench.sent(bench.send("r", batch()[:-1] + b"x"))[0] == errors.CORRUPT_MESSAGE
+    assert bench.sent(bench.send("r", batch())) == (0, 3)
+    bench.delete("r")
+    assert bench.sent(bench.send("r", batch()))[0] == errors.UNKNOWN_TOPIC_OR_PARTITION
+
+
+def test_a_repeated_shape_waits_for_its_sync(bench: DataBench) -> None:
+    """acks=all on a durable topic, and the same after a failure."""
+    replies = [bench.send("d", batch()) for _ in range(4)]
+    assert bench.peer.repeat is not None
+    assert all(reply.answer is None for reply in replies)
+    task = bench.broker.commit.begin()
+    assert task is not None
+    bench.broker.finish_commit(task, OSError(5, "Input/output error"), bench.now_ms)
+    assert [bench.sent(reply) for reply in replies] == [(errors.KAFKA_STORAGE_ERROR, -1)] * 4
+
+
+def test_a_refused_partition_keeps_its_code_when_the_sync_fails(bench: DataBench) -> None:
+    """Only what was appended becomes a storage error."""
+    partitions = [{"index": 0, "records": batch()}, {"index": 1, "records": batch()[:-1]}]
+    reply = bench.send("d", None, topic_data=[{"name": "d", "partition_data": partitions}])
+    task = bench.broker.commit.begin()
+    assert task is not None
+    bench.broker.finish_commit(task, OSError(5, "Input/output error"), bench.now_ms)
+    rows = bench.read(0, 11, reply)["responses"][0]["partition_responses"]
+    assert [row["error_code"] for row in rows] == [
+        errors.KAFKA_STORAGE_ERROR,
+        errors.INVALID_RECORD,
+    ]
+
+
+def test_a_batch_larger_than_a_segment_is_refused(bench: DataBench) -> None:
+    """It would fit nowhere, whatever max.message.bytes says."""
+    bench.relaxed("small", segment_bytes="1048576", max_message_bytes="4000000")
+    code, _ = bench.sent(bench.send("small", batch(1, 2_000_000)))
+    assert code == errors.RECORD_LIST_TOO_LARGE
