@@ -49,8 +49,8 @@ class Lookup:
         return self.segments[bisect_right(self.bases, offset) - 1]
 
     def since(self, segment: Segment) -> list[Segment]:
-        """Return `segment` and those after it."""
-        return self.segments[bisect_right(self.bases, segment.base_offset) - 1 :]
+        """Return `segment` and those after it; all, when it has been dropped already."""
+        return self.segments[max(0, bisect_right(self.bases, segment.base_offset) - 1) :]
 
     def locate(self, offset: int) -> tuple[Segment, int]:
         """Return (segment, position) of the batch that holds `offset`.

@@ -131,3 +131,19 @@ def test_a_delete_during_a_sync_is_no_sick_disk() -> None:
     task.run()
     bench.log.synced(task)
     assert bench.log.fenced == "the topic was deleted"
+
+
+def test_a_task_behind_a_dropped_segment_syncs_everything_that_is_left() -> None:
+    """Retention took the segment that the durable offset lay in; two rolls later nothing did."""
+    bench = Bench(segment_bytes=500, retention_bytes=0)
+    bench.write()
+    bench.sync()
+    assert len(bench.log.retention(bench.now_ms)) == 1
+    while len(bench.log.segments) < 3:
+        bench.write()
+    task = bench.log.begin_sync()
+    assert task is not None
+    assert task.segments == bench.log.segments
+    task.run()
+    bench.log.synced(task)
+    assert bench.log.durable_offset == bench.log.end_offset
