@@ -174,7 +174,7 @@ class Broker:
     def reconfigure(self, topic: Topic) -> None:
         """The configuration of a topic has changed in the image: its partitions follow."""
         config = topic_config(self.config, self.image.topic_configs(topic.name))
-        for partition in self.routes[topic.topic_id].values():
+        for partition in self.routes.get(topic.topic_id, {}).values():
             dirty = partition.dirty
             self.commit.forget(partition)
             partition.reconfigure(config)

@@ -273,25 +273,51 @@ def create(broker: Broker, planned: dict[str, NewTopic], context: Context) -> di
         refusal = storage_refusal("write the metadata log", error)
         return dict.fromkeys(planned, refusal)
     context.after_sync = True
+    topics = [broker.image.topics[topic.topic_id] for topic in planned.values()]
+    try:
+        prepare_directories(broker, [(topic, 0) for topic in topics])
+    except STORAGE_ERRORS as error:
+        refusal = storage_refusal("make partition directories", error)
+        _take_back(broker, topics, context)
+        return dict.fromkeys(planned, refusal)
     refused = {}
-    for topic in planned.values():
+    for topic in topics:
         try:
-            make_partitions(broker, broker.image.topics[topic.topic_id], 0, context)
+            open_partitions(broker, topic, 0, context)
         except STORAGE_ERRORS as error:
             refused[topic.name] = storage_refusal(f"make the partitions of {topic.name}", error)
-            remove(broker, [broker.image.topics[topic.topic_id]], context)
+            _take_back(broker, [topic], context)
     return refused
 
 
-def make_partitions(broker: Broker, topic: Topic, first: int, context: Context) -> None:
-    """Make the directories of a topic's partitions from index `first` on. Raises STORAGE_ERRORS."""
-    if len(topic.partitions) - first >= SIDE_BY_SIDE_COUNT_MIN:
-        names = [f"{topic.name}-{index}" for index in range(first, len(topic.partitions))]
+def prepare_directories(broker: Broker, wanted: list[tuple[Topic, int]]) -> None:
+    """Make the directories of topics' new partitions, each from an index on, side by side.
+
+    Only where there are many: of few, opening makes each by itself. Raises STORAGE_ERRORS.
+    """
+    topic_ids = {
+        f"{topic.name}-{index}": topic.topic_id
+        for topic, first in wanted
+        for index in range(first, len(topic.partitions))
+    }
+    if len(topic_ids) >= SIDE_BY_SIDE_COUNT_MIN:
         directory = broker.directory
         directory.check_writable()
-        make_directories(directory.files, directory.path, dict.fromkeys(names, topic.topic_id))
+        make_directories(directory.files, directory.path, topic_ids)
+
+
+def open_partitions(broker: Broker, topic: Topic, first: int, context: Context) -> None:
+    """Serve a topic's new partitions from index `first` on. Raises STORAGE_ERRORS."""
     for index in range(first, len(topic.partitions)):
         broker.create_partition(topic, index, context.now_ms)
+
+
+def _take_back(broker: Broker, topics: list[Topic], context: Context) -> None:
+    try:
+        remove(broker, topics, context)
+    except OSError as error:
+        # The topics stay, without partitions that are served, until the next start makes them.
+        storage_refusal("take back what was half created", error)
 
 
 def remove(broker: Broker, topics: list[Topic], context: Context) -> None:
@@ -359,15 +385,18 @@ def _created_result(broker: Broker, topic: NewTopic) -> Message:
     }
 
 
-def create_default(broker: Broker, name: str, context: Context) -> Topic:
-    """Create a topic as the broker's defaults have it (auto.create.topics.enable).
+def create_on_demand(broker: Broker, names: list[str], context: Context) -> dict[str, Refusal]:
+    """Create topics as the broker's defaults have them (auto.create.topics.enable), in one batch.
 
-    Raises Refusal, with INVALID_TOPIC_EXCEPTION for a name that cannot be created.
+    What could not be created, by name.
     """
     plan = Plan(broker)
-    plan.require_free(name)
-    topic = plan.add(name, broker.config.num_partitions, {})
-    refused = create(broker, plan.topics, context)
-    if name in refused:
-        raise refused[name]
-    return broker.image.topics[topic.topic_id]
+    refused: dict[str, Refusal] = {}
+    for name in names:
+        try:
+            plan.require_free(name)
+            plan.add(name, broker.config.num_partitions, {})
+        except Refusal as refusal:
+            refused[name] = refusal
+    refused.update(create(broker, plan.topics, context))
+    return refused

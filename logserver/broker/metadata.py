@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from logserver.broker.create_topics import NO_TOPIC_ID, create_default
+from logserver.broker.create_topics import NO_TOPIC_ID, create_on_demand
 from logserver.broker.topic_names import is_internal, refusal_of
 from logwire import errors
 from logwire.errors import Refusal
@@ -86,7 +86,8 @@ def _topics(broker: Broker, request: Message, context: Context) -> list[Message]
     if ids:
         return [_answer_by_id(broker, topic_id, asked) for topic_id in ids]
     names = dict.fromkeys(item["name"] for item in wanted)
-    return [_answer_by_name(broker, name, request, context) for name in names]
+    refused = _create_missing(broker, list(names), request, context)
+    return [_answer_by_name(broker, name, refused.get(name), asked) for name in names]
 
 
 def _has_id(item: Message) -> bool:
@@ -100,21 +101,31 @@ def _answer_by_id(broker: Broker, topic_id: bytes, asked: bool) -> Message:
     return _refused_topic(None, topic_id, errors.UNKNOWN_TOPIC_ID, asked)
 
 
-def _answer_by_name(broker: Broker, name: str, request: Message, context: Context) -> Message:
+def _create_missing(
+    broker: Broker, names: list[str], request: Message, context: Context
+) -> dict[str, Refusal]:
+    """Create the topics that are missing and may be; what was refused, by name."""
+    # Before version 4 a client could not say whether it allows creation, and meant yes.
+    allowed = request.get("allow_auto_topic_creation", True)
+    if not (allowed and broker.config.auto_create_topics_enable):
+        return {}
+    missing = [
+        name
+        for name in names
+        if name not in broker.image.topics_by_name
+        and not is_internal(name)
+        and refusal_of(name) is None
+    ]
+    return create_on_demand(broker, missing, context) if missing else {}
+
+
+def _answer_by_name(broker: Broker, name: str, refusal: Refusal | None, asked: bool) -> Message:
     topic = broker.image.topics_by_name.get(name)
-    asked = bool(request.get("include_topic_authorized_operations"))
-    if topic is None:
-        # Before version 4 a client could not say whether it allows creation, and meant yes.
-        allowed = request.get("allow_auto_topic_creation", True)
-        try:
-            if refusal_of(name) is not None:
-                raise Refusal(errors.INVALID_TOPIC_EXCEPTION)
-            if not (allowed and broker.config.auto_create_topics_enable) or is_internal(name):
-                raise Refusal(errors.UNKNOWN_TOPIC_OR_PARTITION)
-            topic = create_default(broker, name, context)
-        except Refusal as refusal:
-            return _refused_topic(name, NO_TOPIC_ID, refusal.code, asked)
-    return _topic_answer(broker, topic, asked)
+    if topic is not None:
+        return _topic_answer(broker, topic, asked)
+    if refusal is not None:
+        return _refused_topic(name, NO_TOPIC_ID, refusal.code, asked)
+    return _missing_topic(name, asked)
 
 
 def _refused_topic(name: str | None, topic_id: bytes, code: int, asked: bool) -> Message:
@@ -201,7 +212,7 @@ def handle_describe_topic_partitions(
         start = first_index if name == first_name else 0
         topic = broker.image.topics_by_name.get(name)
         if topic is None:
-            answers.append(_missing_topic(name))
+            answers.append(_missing_topic(name, asked=True))
             continue
         if left <= 0:
             return _page(answers, {"topic_name": name, "partition_index": start})
@@ -230,10 +241,10 @@ def _start(request: Message) -> tuple[str, int]:
     return name, index
 
 
-def _missing_topic(name: str) -> Message:
-    invalid = refusal_of(name) is not None
-    code = errors.INVALID_TOPIC_EXCEPTION if invalid else errors.UNKNOWN_TOPIC_OR_PARTITION
-    return _refused_topic(name, NO_TOPIC_ID, code, asked=True)
+def _missing_topic(name: str, asked: bool) -> Message:
+    illegal = refusal_of(name) is not None
+    code = errors.INVALID_TOPIC_EXCEPTION if illegal else errors.UNKNOWN_TOPIC_OR_PARTITION
+    return _refused_topic(name, NO_TOPIC_ID, code, asked)
 
 
 def _described(broker: Broker, topic: Topic, indexes: range) -> Message:

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 from logserver.broker.create_topics import (
     NO_TOPIC_ID,
     STORAGE_ERRORS,
-    make_partitions,
+    open_partitions,
     partition_record,
+    prepare_directories,
     remove,
     require_own_replica,
     require_room,
@@ -187,6 +188,7 @@ def _grow(broker: Broker, topic: Topic, additional: int, context: Context) -> No
     try:
         broker.metadata_log.append(records, context.now_ms)
         context.after_sync = True
-        make_partitions(broker, topic, first, context)
+        prepare_directories(broker, [(topic, first)])
+        open_partitions(broker, topic, first, context)
     except STORAGE_ERRORS as error:
         raise storage_refusal(f"grow {topic.name}", error) from None

@@ -109,6 +109,10 @@ class ControlBench:
         """A partition that is served."""
         return self.broker.partitions[self.topic_id(name), index]
 
+    def partitions_served(self) -> list[tuple[str, int]]:
+        """Topic and index of every partition that is served, sorted."""
+        return sorted((item.name, item.index) for item in self.broker.partitions.values())
+
     def append(
         self, name: str, timestamps_ms: list[int], index: int = 0, producer_id: int = -1
     ) -> int:

@@ -165,6 +165,34 @@ def test_a_directory_that_cannot_be_made_takes_the_topic_back() -> None:
     assert bench.create("b", 3)["error_code"] == errors.NONE
 
 
+def test_what_cannot_be_taken_back_either_is_an_answer_and_no_crash() -> None:
+    """The metadata log fails too; the next start makes the partitions."""
+    files = FailingFiles(MemoryFiles(), kinds={"make_directory", "pwrite"}, error=errno.ENOSPC)
+    bench = ControlBench(files=files)
+    bench.sync()
+    files.for_good, files.fail_at = True, files.matching_count + 2
+    row = bench.create("b", 3)
+    assert row["error_code"] == errors.KAFKA_STORAGE_ERROR
+    assert bench.partitions_served() == []
+    files.fail_at = 0
+    bench.restart(clean=False)
+    assert bench.partitions_served() == [("b", 0), ("b", 1), ("b", 2)]
+
+
+def test_many_partitions_are_made_side_by_side_or_not_at_all() -> None:
+    """A failure half way takes all topics of the request back."""
+    files = FailingFiles(MemoryFiles(), kinds={"make_directory"}, error=errno.EMFILE)
+    bench = ControlBench(files=files)
+    bench.sync()
+    files.fail_at = files.matching_count + 5
+    rows = create(bench, new_topic("b", 3), new_topic("c", 3))
+    assert [row["error_code"] for row in rows] == [errors.KAFKA_STORAGE_ERROR] * 2
+    assert bench.broker.image.topics_by_name == {}
+    rows = create(bench, new_topic("b", 3), new_topic("c", 3))
+    assert [row["error_code"] for row in rows] == [errors.NONE] * 2
+    assert len(bench.partitions_served()) == 6
+
+
 def test_topic_ids_are_random_uuids_that_command_lines_can_take(bench: ControlBench) -> None:
     """Version 4, and no text that begins with a dash."""
     random: Any = Random(4)
