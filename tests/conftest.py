@@ -25,11 +25,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave benchmarks out of ordinary runs: deselected, not skipped. `make bench` runs them."""
+    """Benchmarks or tests, never both: deselected, not skipped. `make bench` runs the former."""
+    timed = {item for item in items if "benchmark" in getattr(item, "fixturenames", ())}
     if config.getoption("benchmark_skip"):
-        timed = [item for item in items if "benchmark" in getattr(item, "fixturenames", ())]
-        config.hook.pytest_deselected(items=timed)
-        items[:] = [item for item in items if item not in set(timed)]
+        unwanted = timed
+    elif config.getoption("benchmark_only"):
+        unwanted = set(items) - timed
+    else:
+        return
+    config.hook.pytest_deselected(items=[item for item in items if item in unwanted])
+    items[:] = [item for item in items if item not in unwanted]
 
 
 @pytest.fixture(scope="session")

@@ -57,6 +57,26 @@ def large() -> list[Sent]:
     return [*Records(), *noise]
 
 
+def test_files_that_survived_a_kill_are_as_good(java: Java, tmp_path: Path) -> None:
+    """SIGKILL in the middle of preallocated segments, recovery, a clean stop: no complaint."""
+    directory = tmp_path / "data"
+    server = ServerProcess(directory, {"log.segment.bytes": str(SEGMENT_BYTES)}).start()
+    try:
+        for _ in range(2):
+            produce(server.bootstrap, "dumped", large(), **{"enable.idempotence": True})
+            server.kill()
+            server.start()
+        produce(server.bootstrap, "dumped", Records())
+        assert server.stop() == 0
+    finally:
+        server.close()
+    text = dump(java, *files(directory, ".log"), more=("--deep-iteration",))
+    offsets = [int(found) for found in re.findall(r"^\| offset: (\d+)", text, re.MULTILINE)]
+    assert offsets == list(range(500))
+    dump(java, *files(directory, ".index"), *files(directory, ".timeindex"))
+    dump(java, *files(directory, ".snapshot"))
+
+
 def dump(java: Java, *paths: Path, more: tuple[str, ...] = ()) -> str:
     """The tool's words about these files, which must hold no complaint."""
     text = java(DUMP, "--files", ",".join(str(path) for path in paths), *more)
