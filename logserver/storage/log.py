@@ -395,8 +395,10 @@ class Log:
     def trim(self, offset: int) -> None:
         """Move the log start up to `offset` (DeleteRecords); durable on return.
 
-        Raises OffsetOutOfRange beyond the durable end, OSError.
+        Raises OffsetOutOfRange beyond the log end, OSError; FencedError if the log is fenced.
         """
+        if self.fenced:
+            raise FencedError(f"{self.name} is not trimmed: {self.fenced}")
         if offset > self.end_offset:
             raise OffsetOutOfRange(f"{self.name} ends at {self.end_offset}, before {offset}")
         retention.trim(self, offset)

@@ -107,7 +107,11 @@ def trim(log: Log, offset: int) -> None:
     if offset > log.durable_offset:  # the start must never be beyond what a power cut leaves
         task = log.begin_sync()
         assert task is not None
-        task.run()
+        try:
+            task.run()
+        except OSError as error:
+            log.synced(task, error)
+            raise
         log.synced(task)
     log.start_keeper.keep(offset, log.directory)
     log.log_start_offset = offset

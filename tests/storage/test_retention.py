@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from random import Random
 
 import pytest
 
 from logserver.storage.failing_files import FailingFiles
-from logserver.storage.log import OffsetOutOfRange
+from logserver.storage.log import FencedError, OffsetOutOfRange
 from logserver.storage.retention import (
     JUMP_MS,
     LOG_START_FILE,
@@ -225,3 +226,18 @@ def test_the_log_start_file_tells_every_flipped_bit() -> None:
         bad[bit // 8] ^= 1 << bit % 8
         files.write_atomically(f"d/{LOG_START_FILE}", bad)
         assert read_log_start(files, "d") is None, bit
+
+
+def test_a_trim_whose_sync_fails_fences_and_holds_nothing() -> None:
+    """The kernel has told its one error: the sync after this one would be called a success."""
+    files = FailingFiles(MemoryFiles(), kinds={"datasync"})
+    bench = Bench(files)
+    bench.write_many(3)
+    files.error, files.fail_at = errno.EIO, files.matching_count + 1
+    with pytest.raises(OSError, match="Input/output"):
+        bench.log.trim(2)
+    assert bench.log.fenced
+    assert bench.log.log_start_offset == 0
+    assert bench.log.statistics()["holds_count"] == 0
+    with pytest.raises(FencedError):
+        bench.log.trim(2)
