@@ -231,12 +231,13 @@ class Broker:
         self, task: CommitTask, error: OSError | None, now_ms: int, *, relaxed: bool = False
     ) -> None:
         """A sync task has ended: publish what it made durable and answer who waited."""
-        self.counters.syncs += 1
-        self.counters.sync_failures += error is not None
         outcome = self.commit.finish(task, error, relaxed=relaxed)
+        self.counters.syncs += 1
+        self.counters.sync_failures += outcome.error is not None
         self.woken.extend(outcome.advanced)
-        if error is None:
-            self.directory.note_durable([p.log for p in task.partitions], now_ms)
+        if outcome.error is None:
+            served = [p.log for p in task.partitions if p.log.deleted_ms is None]
+            self.directory.note_durable(served, now_ms)
         for partition in task.partitions:
             if partition.log.wants_maintenance:
                 self.upkeep.append(partition)

@@ -14,12 +14,15 @@ dirty partition; so a task covers every waiter it takes.
 Relaxed partitions (`flush.messages` > 1) are synced by the same task shape on a second helper,
 when `flush.messages`, `flush.ms` or a roll is reached: nobody waits for them.
 
-A failed sync fences: see storage. The waiters of that group hear KAFKA_STORAGE_ERROR, and no
-later sync is begun.
+A failed sync fences: see storage. The waiters of that group hear KAFKA_STORAGE_ERROR, so does who
+comes after them, and no later sync is begun. The kernel tells an error to one caller only, so two
+rules keep it from the wrong ear: a partition is never in two tasks at once, and a log that was
+fenced on its own (a seal, a trim or an append failed) fails the group that holds bytes of it.
 """
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -60,6 +63,14 @@ class CommitTask:
                 return error
         return None
 
+    def sickness(self) -> OSError | None:
+        """Why nothing of this group may be called durable although its syncs went well."""
+        for partition in self.partitions:
+            log = partition.log
+            if log.fenced and log.deleted_ms is None and log.durable_offset < log.end_offset:
+                return OSError(errno.EIO, log.fenced)
+        return None
+
 
 class Outcome(NamedTuple):
     """What a finished commit changed: the partitions whose high watermark moved."""
@@ -91,8 +102,18 @@ class GroupCommit:
         self._fence = fence
 
     def begin(self) -> CommitTask | None:
-        """Take all dirty durable partitions and all waiters; None when there is nothing to do."""
-        if self.in_flight or self.fenced or not (self.dirty or self.waiting):
+        """Take all dirty durable partitions and all waiters; None when there is nothing to do.
+
+        None, too, while a relaxed sync of one of them is in flight (its topic was altered
+        meanwhile): `finish` of that one makes way. When fenced, who waits is told so.
+        """
+        if self.fenced:
+            self.dirty.clear()
+            self._refuse_waiting()
+            return None
+        if self.in_flight or not (self.dirty or self.waiting):
+            return None
+        if any(partition.syncing for partition in self.dirty):
             return None
         if any(partition.syncing for partition in self.dirty):
             # It was relaxed a moment ago and its relaxed sync is in flight. Two threads never sync
@@ -143,6 +164,7 @@ class GroupCommit:
             self.covered_count = 0
         for partition in task.partitions:
             partition.syncing = False
+        error = error or task.sickness()
         if error is not None:
             self._fail(task, error)
             return Outcome([], error)
@@ -162,9 +184,12 @@ class GroupCommit:
         self._fence(error)
         for waiter in task.waiters:
             waiter.failed()
-        for waiter in self.waiting:
+        self._refuse_waiting()
+
+    def _refuse_waiting(self) -> None:
+        refused, self.waiting = self.waiting, []
+        for waiter in refused:
             waiter.failed()
-        self.waiting = []
 
 
 def _is_due(partition: Partition, now_ms: int) -> bool:

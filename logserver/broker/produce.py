@@ -267,7 +267,7 @@ def append_batch(broker: Broker, partition: Partition, records: memoryview, now_
 
 def _duplicate(broker: Broker, partition: Partition, offset: int, now_ms: int) -> Outcome:
     # The first copy may still wait for its sync: the answer to the second promises as much.
-    if partition.durable and offset >= partition.high_watermark:
+    if partition.durable and offset >= partition.log.durable_offset:
         broker.mark_dirty(partition, now_ms)
     broker.counters.duplicate_batches += 1
     return 0, offset, -1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from logserver.broker.commit import CommitTask
+from logwire import errors
 from tests.broker.data_bench import DataBench, batch
 
 
@@ -135,10 +136,7 @@ def test_a_deleted_partition_is_forgotten(bench: DataBench) -> None:
 def test_a_topic_that_becomes_relaxed_while_dirty_changes_lists(bench: DataBench) -> None:
     """The high watermark follows at once, the sync in the background."""
     bench.send("a", batch(), acks=1)
-    config = [{"name": "flush.messages", "config_operation": 0, "value": "1000"}]
-    resource = {"resource_type": 2, "resource_name": "a", "configs": config}
-    response = bench.call(44, 1, {"resources": [resource], "validate_only": False})
-    assert response["responses"][0]["error_code"] == 0
+    alter(bench, "a", "1000")
     assert bench.partition("a").high_watermark == 1
     assert bench.partition("a") in bench.broker.commit.relaxed
     assert bench.partition("a") not in bench.broker.commit.dirty
@@ -157,3 +155,71 @@ def test_two_syncs_of_one_log_are_never_in_flight(bench: DataBench) -> None:
     bench.broker.finish_commit(relaxed, relaxed.run(), bench.now_ms, relaxed=True)
     bench.sync()
     assert bench.sent(reply) == (0, 1)
+
+
+def test_a_log_that_fell_ill_on_its_own_fails_its_group(bench: DataBench) -> None:
+    """A failed seal or trim took the one error that the kernel tells: no answer says success."""
+    reply = bench.send("a", batch())
+    bench.partition("a").log.fence("a segment could not be sealed")
+    bench.sync()
+    assert bench.sent(reply)[0] == errors.KAFKA_STORAGE_ERROR
+    assert bench.directory.fenced
+    assert bench.partition("a").high_watermark == 0
+
+
+def test_a_log_that_falls_ill_during_a_sync_fails_the_group(bench: DataBench) -> None:
+    """The sync in flight may have been called a success because the other one heard the error."""
+    reply = bench.send("a", batch())
+    task = begin(bench)
+    error = task.run()
+    bench.partition("a").log.fence("a trim failed")
+    bench.broker.finish_commit(task, error, bench.now_ms)
+    assert bench.sent(reply)[0] == errors.KAFKA_STORAGE_ERROR
+    assert bench.broker.counters.sync_failures == 1
+
+
+def test_who_waits_when_the_directory_is_fenced_is_told(bench: DataBench) -> None:
+    """Fenced by a write, not by a sync: no group is in flight that could tell them."""
+    reply = bench.send("a", batch())
+    bench.broker.fence(OSError(5, "Input/output error"))
+    assert bench.broker.commit.begin() is None
+    assert bench.sent(reply)[0] == errors.KAFKA_STORAGE_ERROR
+    late = Waiting()
+    bench.broker.commit.waiting.append(late)
+    assert bench.broker.commit.begin() is None
+    assert late.heard == "failed"
+
+
+def alter(bench: DataBench, name: str, flush_messages: str) -> None:
+    """Change a topic's promise."""
+    config = [{"name": "flush.messages", "config_operation": 0, "value": flush_messages}]
+    resource = {"resource_type": 2, "resource_name": name, "configs": config}
+    response = bench.call(44, 1, {"resources": [resource], "validate_only": False})
+    assert response["responses"][0]["error_code"] == 0
+
+
+def test_a_topic_that_becomes_durable_waits_for_the_relaxed_sync_of_it(bench: DataBench) -> None:
+    """Two syncs of one file: the error of the device would be told to one of them only."""
+    bench.send("r", batch(producer_id=1, producer_epoch=0, base_sequence=0))
+    commit = bench.broker.commit
+    relaxed = commit.begin_relaxed(bench.now_ms + 1000)
+    assert relaxed is not None
+    alter(bench, "r", "1")
+    bench.sync()
+    again = bench.send("r", batch(producer_id=1, producer_epoch=0, base_sequence=0))
+    assert commit.begin() is None
+    assert again.answer is None
+    bench.broker.finish_commit(relaxed, relaxed.run(), bench.now_ms, relaxed=True)
+    bench.sync()
+    assert bench.sent(again) == (0, 0)
+    assert bench.partition("r").log.durable_offset == 1
+
+
+def test_a_deleted_log_leaves_no_durable_mark(bench: DataBench) -> None:
+    """Its sync may end after its deletion; the mark of a topic of that name is not its own."""
+    bench.send("a", batch())
+    task = begin(bench)
+    bench.delete("a")
+    bench.broker.finish_commit(task, task.run(), bench.now_ms)
+    bench.directory.begin_mark(bench.now_ms, force=True)
+    assert "a-0" not in bench.directory.mark.entries
