@@ -1,5 +1,7 @@
 """The table of handlers, and refusals of whole requests."""
 
+from random import Random
+
 import pytest
 
 from logserver.broker.handlers import HANDLERS, refuse
@@ -13,7 +15,8 @@ from logwire.messages import (
     encode_request,
     encode_response,
 )
-from tests.broker.control_bench import NO_ID
+from tests.broker.control_bench import NO_ID, ControlBench
+from tests.broker.request_generator import Requests
 
 PRODUCE, FETCH = 0, 1
 
@@ -44,3 +47,22 @@ def test_a_refused_request_is_answered_in_every_version(api_key: int) -> None:
         response = decode_response(api_key, version, encoded)
         told = response if api_key not in ROWS else response[ROWS[api_key]][0]
         assert told["error_code"] == errors.INVALID_REQUEST
+
+
+@pytest.mark.parametrize("api_key", sorted(HANDLERS))
+def test_whatever_can_be_decoded_is_answered(api_key: int) -> None:
+    """No combination of names, numbers and nulls is more than a refusal; the seed is the key."""
+    random = Random(api_key)
+    bench = ControlBench({"logserver.partitions.max": "60"})
+    bench.create("a", 3)
+    bench.append("a", [1, 5, 3])
+    api = APIS[api_key]
+    for turn in range(60):
+        if turn % 10 == 0:
+            bench.sync()
+            bench.create("a", 3)
+        requests = Requests(random, list(bench.broker.image.topics))
+        for version in range(api.min_version, api.max_version + 1):
+            bench.call(api_key, version, requests.request(api_key, version))
+    bench.sync()
+    bench.restart(clean=False)
