@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 # request of a client that has gone away must not live for the 24 days an int32 can ask for.
 WAIT_MS_MAX = 60_000
 
+NO_ROUTE: dict[int, Partition] = {}
+
 # (error code, high watermark, log start offset, slice)
 Reading = tuple[int, int, int, FileSlice | None]
 
@@ -128,6 +130,24 @@ def handle_fetch(
     (max_wait_ms, min_bytes, max_bytes, _isolation, session_id, session_epoch, topics,
      forgotten, _rack) = decode_fetch(version, frame, position)  # fmt: skip
     broker.counters.requests[1] += 1
+    if session_epoch == FINAL_EPOCH and len(topics) == 1 and len(topics[0][1]) == 1:
+        # What a replaying consumer sends, without a session: one partition, read at once.
+        topic, (asked,) = topics[0]
+        partition = broker.routes.get(topic, NO_ROUTE).get(asked[0])
+        if partition is not None and session_id == NO_SESSION:
+            limit_bytes = min(asked[5], max_bytes, broker.config.fetch_max_bytes)
+            code, high, start, piece = read_partition(
+                partition, asked[2], asked[1], limit_bytes, True
+            )
+            if piece is not None:
+                if piece.size_bytes >= min_bytes or max_wait_ms <= 0:
+                    broker.counters.fetched_bytes += piece.size_bytes
+                    row = (asked[0], code, high, high, start, piece)
+                    parts = fetch_response_parts(
+                        version, correlation_id, 0, NO_SESSION, [(topic, [row])]
+                    )
+                    return cast("Answer", parts)
+                piece.release()
     request = FetchRequest(
         version, correlation_id, min_bytes, min(max_bytes, broker.config.fetch_max_bytes)
     )
@@ -200,7 +220,11 @@ def read_all(broker: Broker, request: FetchRequest) -> tuple[bool, list[Reading]
             failed = True
             continue
         reading = read_partition(
-            partition, wanted, min(left_bytes, wanted.max_bytes), total_bytes == 0
+            partition,
+            wanted.fetch_offset,
+            wanted.current_leader_epoch,
+            min(left_bytes, wanted.max_bytes),
+            total_bytes == 0,
         )
         readings.append(reading)
         if reading[0]:
@@ -213,13 +237,14 @@ def read_all(broker: Broker, request: FetchRequest) -> tuple[bool, list[Reading]
 
 
 def read_partition(
-    partition: Partition, wanted: Wanted, max_bytes: int, minimum_one: bool
+    partition: Partition, offset: int, epoch: int, max_bytes: int, minimum_one: bool
 ) -> Reading:
-    """One partition's part of an answer. `minimum_one` gives a batch larger than the limit."""
+    """One partition's part of an answer. `minimum_one` gives a batch larger than the limit.
+
+    `epoch` is the leader epoch that the client knows, -1 for none.
+    """
     log = partition.log
-    offset = wanted.fetch_offset
     high_watermark = partition.high_watermark
-    epoch = wanted.current_leader_epoch
     if epoch >= 0 and epoch != log.leader_epoch:
         older = epoch < log.leader_epoch
         code = errors.FENCED_LEADER_EPOCH if older else errors.UNKNOWN_LEADER_EPOCH

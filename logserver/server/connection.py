@@ -14,8 +14,8 @@ the next slice in one `send`, slices by `sendfile` with the bytes before them ma
 slice is released when its last byte has left or the connection closes.
 
 Limits. A peer that does not read its answers, or waits for `queued.max.requests` of them, stops
-being read: its memory here is bounded by what one turn can add. A breach of the protocol, a frame that stalls and an idle
-connection close this connection and nothing else.
+being read: its memory here is bounded by what one turn can add. A breach of the protocol, a frame
+that stalls and an idle connection close this connection and nothing else.
 """
 
 from __future__ import annotations
@@ -353,11 +353,10 @@ class Connection:
         """
         if self._populating:
             return False
-        file = piece.segment.file
-        resident_bytes = file.resident_bytes(piece.position, piece.size_bytes)
-        if resident_bytes is None or resident_bytes >= piece.size_bytes:
+        if self.server.is_resident(piece):
             piece.hot = True
             return True
+        file = piece.segment.file
         segment = piece.segment
         segment.acquire()
         self._populating = True

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+import random
+from bisect import bisect_left, bisect_right
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,3 +98,26 @@ def test_first_offsets_are_known_for_what_this_process_indexed() -> None:
     index.add(9, 300, 7)
     assert [index.first_offset(i) for i in range(2)] == [None, 7]
     assert index.memory_bytes() == 2 * 8 + 4
+
+
+def test_search_finds_what_a_bisection_finds_however_uneven_the_entries() -> None:
+    """Even, random, clustered at either end; every value around every entry. Seeded."""
+    seed = 20261122
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    shapes = [
+        list(range(0, 4000, 40)),
+        sorted(rng.sample(range(10**6), 300)),
+        [*range(100), 10**9],
+        [0, *range(10**9, 10**9 + 100)],
+        [5],
+        [],
+    ]
+    for positions in shapes:
+        index = OffsetIndex()
+        for n, position in enumerate(positions):
+            index.add(position + 7, position, n)
+        for value in {p + d for p in positions for d in (-1, 0, 1)} | {0, 2**31 - 1}:
+            assert index.find_position(value) == bisect_right(positions, value) - 1
+            last_offsets = [position + 7 for position in positions]
+            assert index.find_offset(value) == bisect_left(last_offsets, value)
