@@ -120,16 +120,12 @@ class LogDirectory:
             raise _unusable(path, error) from error
         try:
             identity = read_identity(files, path)
-            new = identity is None
             if identity is None:
                 identity = create_identity(files, path, config.node_id, random or SystemRandom())
             check_node(identity, path, config.node_id)
             directory = cls(files, path, lock, identity)
             directory._marked_ms = now_ms
             directory._survey()
-            if new:
-                directory.mark.write()  # from now on its absence means that it was lost
-                directory.mark.known = True
         except OSError as error:
             lock.close()
             raise _unusable(path, error) from error

@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 from .checkpoint import CheckpointError, format_uuid, parse_uuid
 from .failure import Kind, StorageError
 from .files import Files
+from .mark import MARK_FILE, Mark
 
 IDENTITY_FILE: Final = "meta.properties"
 META_VERSION: Final = 1  # Kafka's MetaPropertiesVersion.V1
@@ -85,7 +86,10 @@ def check_node(identity: Identity, path: str, node_id: int) -> None:
 
 
 def create_identity(files: Files, path: str, node_id: int, random: Random) -> Identity:
-    """Give a new directory its identity, durably. Raises StorageError if it is not empty."""
+    """Give a new directory its identity, durably. Raises StorageError if it is not empty.
+
+    The mark is written first: beside an identity its absence means that it was lost.
+    """
     foreign = [name for name in files.list_directory(path) if not _is_harmless(name)]
     if foreign:
         raise StorageError(
@@ -93,6 +97,10 @@ def create_identity(files: Files, path: str, node_id: int, random: Random) -> Id
             f"cannot use {path} as data dir: it has no {IDENTITY_FILE} but holds {foreign[0]}. "
             "Choose an empty directory.",
         )
+    mark = Mark.load(files, path)
+    if not mark.known:
+        mark.write()
+        mark.close()
     identity = Identity(format_uuid(_uuid(random)), node_id, _uuid(random))
     lines = [
         f"version={META_VERSION}",
@@ -116,7 +124,8 @@ def _uuid(random: Random) -> bytes:
 
 
 def _is_harmless(name: str) -> bool:
-    return name.startswith(".") or name == "lost+found" or name.endswith(".tmp")
+    known = ("lost+found", MARK_FILE)  # a mark alone: of a first start that was cut short
+    return name.startswith(".") or name in known or name.endswith(".tmp")
 
 
 def _number(text: str) -> int | None:

@@ -9,7 +9,7 @@ segment, from Kafka's `.snapshot` taken there if it has one: slower, as exact as
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Final, NamedTuple
 
 from .digest import file_name
@@ -71,14 +71,31 @@ def load(files: Files, directory: str, first_offset: int, at_most: int) -> Loade
 
 
 def remove_stray(
-    files: Files, directory: str, base_offsets: Collection[int], end_offset: int
+    files: Files,
+    directory: str,
+    base_offsets: Collection[int],
+    end_offset: int,
+    unsure: Collection[int],
 ) -> None:
-    """Remove what belongs to no segment, except what a clean stop left at the end."""
+    """Remove what belongs to no segment and is not what a clean stop left at the end.
+
+    Of the offsets in `unsure` also what does not decode, as a power cut may leave it.
+    """
     names = files.list_directory(directory)
-    for suffix in (SNAPSHOT_SUFFIX, WINDOW_SUFFIX):
+    for suffix, decode in ((SNAPSHOT_SUFFIX, decode_snapshot), (WINDOW_SUFFIX, decode_window)):
         for offset in offsets_of(names, suffix):
-            if offset != end_offset and offset not in base_offsets:
-                files.unlink(f"{directory}/{file_name(offset, suffix)}")
+            path = f"{directory}/{file_name(offset, suffix)}"
+            stray = offset != end_offset and offset not in base_offsets
+            if stray or (offset in unsure and _is_spoilt(files, path, decode)):
+                files.unlink(path)
+
+
+def _is_spoilt(files: Files, path: str, decode: Callable[[bytes], ProducerStates]) -> bool:
+    try:
+        decode(files.read_file(path))
+    except SnapshotError:
+        return True
+    return False
 
 
 def offsets_of(names: Collection[str], suffix: str) -> Iterator[int]:

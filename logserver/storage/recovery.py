@@ -401,19 +401,31 @@ class _Run:
         checkpoint.write_epochs(self.files, self.directory, epochs)
 
     def remove_stray_files(self) -> None:
-        """Remove what an interrupted write, roll, seal or delete left behind."""
+        """Remove what an interrupted write, roll, seal or delete left behind, durably.
+
+        Durably: a producer window of a life whose batches were cut, come back after another power
+        cut beside other batches at the same offsets, would be believed.
+        """
         bases = {segment.base_offset for segment in self.recovery.segments}
+        indexed = {segment.base_offset for segment in self.recovery.segments if segment.indexed}
         end_offset = self.recovery.end_offset
-        producer_files.remove_stray(self.files, self.directory, bases, end_offset)
+        before = self.files.list_directory(self.directory)
+        unsure = {end_offset, *bases}.difference(self.digests)
+        if self.start is Start.CLEAN:
+            unsure.clear()
+        producer_files.remove_stray(self.files, self.directory, bases, end_offset, unsure)
         names = self.files.list_directory(self.directory)
         for suffix in (*COVERED_SUFFIXES[1:4], DIGEST_SUFFIX):
             for offset in producer_files.offsets_of(names, suffix):
-                unsealed = offset == max(bases, default=-1) and suffix == DIGEST_SUFFIX
-                if offset not in bases or unsealed:
+                last = offset == max(bases, default=-1)
+                stale = last if suffix == DIGEST_SUFFIX else offset not in indexed
+                if offset not in bases or stale:
                     self.files.unlink(self.path(offset, suffix))
         for name in names:
             if name.endswith(".tmp"):
                 self.files.unlink(f"{self.directory}/{name}")
+        if self.files.list_directory(self.directory) != before:
+            self.files.sync_directory(self.directory)
 
 
 class _Observer:

@@ -2,7 +2,8 @@
 
 `verify_directory` changes nothing and needs no lock. Beside a stopped server it sees all; beside a
 running one it keeps below the durable mark, which only grows, and a file that retention removes
-while it is being read is no finding. What vouches for what:
+while it is being read is no finding. After a crash it judges only what was promised: side files
+that no digest covers yet count after a clean stop. What vouches for what:
 
     batch           its CRC-32C; base offset and epoch by its neighbours, the epochs, the digest
     sealed segment  its digest: XXH3 of .log, .index, .timeindex, .snapshot, .window
@@ -26,7 +27,7 @@ from typing import Final, NamedTuple
 from . import checkpoint, producers, retention
 from .checkpoint import CheckpointError, LeaderEpochs
 from .digest import DIGEST_SUFFIX, DigestError, SegmentDigest, decode_digest, digest_file, file_name
-from .directory import is_partition_name
+from .directory import CLEAN_FILE, is_partition_name
 from .failure import StorageError
 from .files import Files
 from .identity import IDENTITY_FILE, read_identity
@@ -67,10 +68,13 @@ def verify_directory(
     slot, faults = _read_mark(files, f"{path}/{MARK_FILE}")
     for fault in faults:
         yield Finding("mark", f"{path}/{MARK_FILE}", -1, fault)
+    stopped = files.exists(f"{path}/{CLEAN_FILE}")
     for name in files.list_directory(path):
         if is_partition_name(name) and files.is_directory(f"{path}/{name}"):
             entry = slot.entries.get(name) if slot is not None else None
-            yield from verify_partition(files, f"{path}/{name}", entry, progress=progress)
+            yield from verify_partition(
+                files, f"{path}/{name}", entry, stopped=stopped, progress=progress
+            )
 
 
 def _read_mark(files: Files, path: str) -> tuple[Slot | None, list[str]]:
@@ -88,10 +92,18 @@ def _read_mark(files: Files, path: str) -> tuple[Slot | None, list[str]]:
 
 
 def verify_partition(
-    files: Files, directory: str, entry: MarkEntry | None, *, progress: Progress | None = None
+    files: Files,
+    directory: str,
+    entry: MarkEntry | None,
+    *,
+    stopped: bool,
+    progress: Progress | None = None,
 ) -> Iterator[Finding]:
-    """All findings of one partition directory; `entry` is its durable mark. Raises OSError."""
-    yield from _Partition(files, directory, entry, progress or _no_progress).findings()
+    """All findings of one partition directory. Raises OSError.
+
+    `entry` is its durable mark, `stopped` says that the last stop was clean.
+    """
+    yield from _Partition(files, directory, entry, stopped, progress or _no_progress).findings()
 
 
 def _no_progress(_: int) -> None:
@@ -127,16 +139,23 @@ class _Partition:
     """The verification of one partition directory."""
 
     def __init__(
-        self, files: Files, directory: str, entry: MarkEntry | None, progress: Progress
+        self,
+        files: Files,
+        directory: str,
+        entry: MarkEntry | None,
+        stopped: bool,
+        progress: Progress,
     ) -> None:
         self.files = files
         self.directory = directory
         self.entry = entry
+        self.stopped = stopped
         self.progress = progress
         self.epochs = LeaderEpochs()
         self.states: ProducerStates | None = None  # replayed since the last window, if any
         self.end_offset = 0
         self.is_broken = False  # the last segment that was walked
+        self.is_sealed = False  # and whether it is sealed: then what the next begins with is synced
 
     def path(self, base: int, suffix: str) -> str:
         return f"{self.directory}/{file_name(base, suffix)}"
@@ -157,9 +176,12 @@ class _Partition:
                 self.states = None
                 continue  # retention removed it while we read
             yield from found
-        yield from self._other_producer_files(bases)
+        if self.stopped:
+            yield from self._other_producer_files(bases)
         entry = self.entry
-        if entry is not None and self.end_offset < entry.offset and not self.is_broken:
+        if entry is None or self.is_broken or entry.segment_base_offset < bases[0]:
+            return
+        if self.end_offset < entry.offset:
             why = f"the log ends at offset {self.end_offset}, durable was {entry.offset}"
             yield Finding("continuity", self.directory, -1, why)
 
@@ -188,11 +210,13 @@ class _Partition:
                           verdict.position, why)  # fmt: skip
 
     def _segment(self, base: int, next_base: int) -> Iterator[Finding]:
-        yield from self._producer_files(base)
         sealed = None
         if self.files.exists(self.path(base, DIGEST_SUFFIX)):
             yield from self._digest(base)
             sealed = self._decoded_digest(base)
+        if self.stopped or self.is_sealed or sealed is not None:
+            yield from self._producer_files(base)
+        self.is_sealed = sealed is not None
         if sealed is None and self.entry is not None and base > self.entry.segment_base_offset:
             self.states = None
             return  # above the durable mark: nothing was promised yet
@@ -208,7 +232,7 @@ class _Partition:
         if sealed is not None and sealed.max_timestamp_ms != batches.max_timestamp_ms:
             why = f"the largest timestamp is {batches.max_timestamp_ms}, the digest says another"
             yield Finding("digest", self.path(base, DIGEST_SUFFIX), -1, why)
-        if sealed is not None or next_base < 0:
+        if sealed is not None or (self.stopped and next_base < 0):
             yield from self._offset_index(base, batches, stop)
             yield from self._time_index(base, batches, stop)
 
@@ -317,7 +341,7 @@ class _Partition:
         except SnapshotError as error:
             yield Finding("producers", path, -1, str(error))
         except FileNotFoundError:
-            yield Finding("producers", path, -1, "it is missing beside its window")
+            pass  # the digest knows whether there was one
         if self.states is not None and (wrong := _first_difference(window, self.states)):
             yield Finding("producers", window_path, -1, wrong)
         self.states = window

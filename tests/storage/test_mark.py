@@ -154,8 +154,9 @@ def test_no_power_cut_takes_a_synced_mark_back() -> None:
     directory(files)
     files.sync_directory("")
     mark = Mark.load(files, "d")
+    mark.note("a-0", entry(0))
     mark.write()
-    for offset in range(200):
+    for offset in range(1, 200):
         for number in range(random.randint(1, 3)):
             mark.note(f"{'x' * random.randint(1, 200)}-{number}", entry(offset))
         mark.note("a-0", entry(offset))

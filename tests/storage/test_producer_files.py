@@ -50,6 +50,9 @@ def test_stray_files_go_and_those_of_segments_and_of_the_end_stay() -> None:
     bench = Bench()
     for offset in (0, 3, 5, 9):
         encode(states(1), offset).write(bench.files, DIRECTORY)
-    remove_stray(bench.files, DIRECTORY, [0, 3], 9)
+    bench.flip(3, 40, suffix=".window")
+    remove_stray(bench.files, DIRECTORY, [0, 3], 9, [])
     assert sorted(offsets_of(bench.names(), ".window")) == [0, 3, 9]
     assert sorted(offsets_of(bench.names(), ".snapshot")) == [0, 3, 9]
+    remove_stray(bench.files, DIRECTORY, [0, 3], 9, [0, 3, 9])
+    assert sorted(offsets_of(bench.names(), ".window")) == [0, 9]
