@@ -184,7 +184,9 @@ class Logserver(Server):
             "--listen", f"{host}:{port}", "--http", f"{host}:0", *options,
         ]  # fmt: skip
         roots = [str(self.checkout), str(self.checkout / "protocol")]
-        return command, {"PYTHONPATH": os.pathsep.join(roots)}
+        # An installed server has its bytecode beside it: so has this one from its second start on,
+        # also where the caller's environment forbids to write it.
+        return command, {"PYTHONPATH": os.pathsep.join(roots), "PYTHONDONTWRITEBYTECODE": ""}
 
     def version(self) -> str:
         """What `logserver --version` says."""

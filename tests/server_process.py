@@ -86,7 +86,8 @@ class ServerProcess:
                 stderr=log,
                 stdin=subprocess.DEVNULL,
                 cwd=ROOT,
-                env={**os.environ, **self.environment},
+                # Bytecode is written as an installation has it: a start is twice as fast with it.
+                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "", **self.environment},
                 start_new_session=True,
             )
         assert self.process.stdout is not None

@@ -20,7 +20,7 @@ from logwire.messages import APIS, Message
 
 if TYPE_CHECKING:
     from logserver.broker.broker import Broker
-    from logserver.broker.context import Context
+    from logserver.broker.peer import Context
 
 # Kafka's pattern for client.software.name and .version (ApiVersionsRequest.isValid).
 _SOFTWARE = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?", re.ASCII)

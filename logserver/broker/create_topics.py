@@ -32,8 +32,8 @@ from logwire.messages import Message
 
 if TYPE_CHECKING:
     from logserver.broker.broker import Broker
-    from logserver.broker.context import Context
     from logserver.broker.metadata_log import ChangeRecord
+    from logserver.broker.peer import Context
 
 logger = logging.getLogger(__name__)
 

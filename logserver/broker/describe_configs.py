@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from logserver.broker.broker import Broker
-    from logserver.broker.context import Context
+    from logserver.broker.peer import Context
 
 TOPIC_SOURCE = 1
 DYNAMIC_BROKER_SOURCE = 2

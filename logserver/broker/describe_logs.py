@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from logserver.broker.broker import Broker
-    from logserver.broker.context import Context
     from logserver.broker.partition import Partition
+    from logserver.broker.peer import Context
 
 UNKNOWN_SIZE = -1
 

@@ -18,9 +18,9 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from logserver.broker.context import Context
 from logserver.broker.fetch import handle_fetch
 from logserver.broker.handlers import HANDLERS, refuse
+from logserver.broker.peer import Context
 from logserver.broker.produce import handle_produce, handle_repeat
 from logwire import errors
 from logwire.errors import ProtocolError, Refusal

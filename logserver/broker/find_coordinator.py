@@ -16,7 +16,7 @@ from logwire.messages import Message
 
 if TYPE_CHECKING:
     from logserver.broker.broker import Broker
-    from logserver.broker.context import Context
+    from logserver.broker.peer import Context
 
 GROUP_KEY, TRANSACTION_KEY, SHARE_KEY = 0, 1, 2
 BATCHED_SINCE = 4

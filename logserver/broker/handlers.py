@@ -35,7 +35,7 @@ from logwire.messages import Message
 
 if TYPE_CHECKING:
     from logserver.broker.broker import Broker
-    from logserver.broker.context import Context
+    from logserver.broker.peer import Context
 
 Handler = Callable[["Broker", Message, "Context"], Message]
 

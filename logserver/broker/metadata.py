@@ -24,8 +24,8 @@ from logwire.messages import Message
 
 if TYPE_CHECKING:
     from logserver.broker.broker import Broker
-    from logserver.broker.context import Context
     from logserver.broker.image import Topic, TopicPartition
+    from logserver.broker.peer import Context
 
 # Operations as bits of their AclOperation code. Nobody is refused anything, so all are set.
 # Topic: read 3, write 4, create 5, delete 6, alter 7, describe 8, describe and alter configs 10 11.

@@ -1,4 +1,6 @@
-"""What the broker knows of whoever asks: a place to put answers, and nothing of sockets.
+"""What the broker knows of whoever asks: a request's context and a place to put its answer.
+
+Nothing of sockets.
 
 An answer is the bytes of a whole frame, or a list that alternates bytes and file slices, or None
 when nothing is to be sent now. Answers leave a connection in the order of its requests, so a
@@ -51,3 +53,38 @@ class Peer(Protocol):
 
     def close_after_refusal(self) -> None:
         """Close once everything queued has left: the one way to refuse an acks=0 request."""
+
+
+class Context:
+    """Version, caller and time of one control-plane request.
+
+    A handler that appended to the metadata log sets `after_sync`: its answer then leaves only
+    when the group commit has covered what was appended, like an acks=all produce.
+    """
+
+    __slots__ = (
+        "after_sync",
+        "api_key",
+        "api_version",
+        "client_id",
+        "listener",
+        "local_address",
+        "now_ms",
+    )
+
+    def __init__(
+        self,
+        api_key: int,
+        api_version: int,
+        client_id: str | None,
+        listener: str,
+        local_address: tuple[str, int],
+        now_ms: int,
+    ) -> None:
+        self.api_key = api_key
+        self.api_version = api_version
+        self.client_id = client_id
+        self.listener = listener
+        self.local_address = local_address
+        self.now_ms = now_ms
+        self.after_sync = False

@@ -22,7 +22,7 @@ from logwire.messages import Message
 
 if TYPE_CHECKING:
     from logserver.broker.broker import Broker
-    from logserver.broker.context import Context
+    from logserver.broker.peer import Context
 
 NO_PRODUCER_ID = -1
 NO_EPOCH = -1

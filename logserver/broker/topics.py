@@ -31,8 +31,8 @@ from logwire.messages import Message
 
 if TYPE_CHECKING:
     from logserver.broker.broker import Broker
-    from logserver.broker.context import Context
     from logserver.broker.image import Image, Topic
+    from logserver.broker.peer import Context
 
 # The first version with an error code of its own for a broker that deletes nothing.
 TOPIC_DELETION_DISABLED_SINCE = 3

@@ -10,9 +10,9 @@ from random import Random
 from typing import Any
 
 from logserver.broker.broker import Broker
-from logserver.broker.context import Context
 from logserver.broker.handlers import HANDLERS, refuse
 from logserver.broker.partition import Partition
+from logserver.broker.peer import Context
 from logserver.config import load
 from logserver.storage.directory import LogDirectory
 from logserver.storage.failure import StorageError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 
 import pytest
@@ -126,7 +127,9 @@ def test_a_snapshot_gives_back_the_last_batch_and_a_window_gives_back_all() -> N
 
 
 @pytest.mark.parametrize("encode", [encode_snapshot, encode_window])
-def test_every_flipped_bit_and_every_cut_of_the_files_is_found(encode) -> None:  # type: ignore[no-untyped-def]
+def test_every_flipped_bit_and_every_cut_of_the_files_is_found(
+    encode: Callable[[ProducerStates], bytes],
+) -> None:
     """Version, checksum, count and entries: nothing may change unseen."""
     decode = decode_snapshot if encode is encode_snapshot else decode_window
     data = bytearray(encode(written((0, 4), (5, 5), (6, 10))))
