@@ -85,6 +85,8 @@ class Broker:
 
     `routes` is the hot look-up: topic name (str) or topic id (16 bytes) -> partition index ->
     Partition. `woken` are partitions whose high watermark moved while somebody waits;
+    `uptime_ms` is a clock that never jumps, set before each call by whoever drives the broker:
+    what lasts is measured with it; `now_ms` arguments are the wall clock, which only stamps.
     `upkeep` are partitions whose log wants maintenance off the loop; `deleted` are logs whose
     space is freed when `file.delete.delay.ms` is over and nobody sends from them any more.
     """
@@ -115,6 +117,7 @@ class Broker:
         self.unwritable_reason = ""
         self.refusal_message: str | None = None
         self.free_bytes = 0
+        self.uptime_ms = 0
 
     @classmethod
     def open(
@@ -179,7 +182,7 @@ class Broker:
             self.commit.forget(partition)
             partition.reconfigure(config)
             if dirty:
-                self.mark_dirty(partition, partition.dirty_since_ms)
+                self.mark_dirty(partition)
             self.woken.append(partition)
 
     def reconfigure_broker(self) -> None:
@@ -189,20 +192,20 @@ class Broker:
         for topic in self.image.topics.values():
             self.reconfigure(topic)
 
-    def metadata_appended(self, now_ms: int) -> None:
+    def metadata_appended(self, _now_ms: int) -> None:
         """The metadata log has bytes that need a sync."""
-        self.mark_dirty(self.metadata_partition, now_ms)
+        self.mark_dirty(self.metadata_partition)
 
     # What produce and fetch report.
 
-    def appended(self, partition: Partition, size_bytes: int, count: int, now_ms: int) -> None:
+    def appended(self, partition: Partition, size_bytes: int, count: int) -> None:
         """A batch of `count` records is at the tail: note who must hear of it."""
         counters = self.counters
         counters.appended_batches += 1
         counters.appended_bytes += size_bytes
         counters.appended_records += count
         if not partition.dirty:
-            self.mark_dirty(partition, now_ms)
+            self.mark_dirty(partition)
         log = partition.log
         if not partition.durable:
             partition.high_watermark = log.end_offset
@@ -211,11 +214,11 @@ class Broker:
         if log.wants_maintenance:
             self.upkeep.append(partition)
 
-    def mark_dirty(self, partition: Partition, now_ms: int) -> None:
+    def mark_dirty(self, partition: Partition) -> None:
         """The partition holds bytes that no started sync covers."""
         if not partition.dirty:
             partition.dirty = True
-            partition.dirty_since_ms = now_ms
+            partition.dirty_since_ms = self.uptime_ms
             (self.commit.dirty if partition.durable else self.commit.relaxed).append(partition)
 
     def wake_waiting(self) -> None:
@@ -223,7 +226,7 @@ class Broker:
         while self.woken:
             woken = self.woken
             self.woken = []
-            for partition in woken:
+            for partition in dict.fromkeys(woken):
                 if partition.parked:
                     wake(self, partition)
 

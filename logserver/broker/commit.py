@@ -136,11 +136,11 @@ class GroupCommit:
                 if partition in listed:
                     listed.remove(partition)
 
-    def begin_relaxed(self, now_ms: int, *, everything: bool = False) -> CommitTask | None:
+    def begin_relaxed(self, uptime_ms: int, *, everything: bool = False) -> CommitTask | None:
         """Take the relaxed partitions whose `flush.ms`, `flush.messages` or a roll is reached."""
         if self.fenced or not self.relaxed:
             return None
-        due = [p for p in self.relaxed if not p.syncing and (everything or _is_due(p, now_ms))]
+        due = [p for p in self.relaxed if not p.syncing and (everything or _is_due(p, uptime_ms))]
         if not due:
             return None
         taken = set(due)
@@ -192,11 +192,11 @@ class GroupCommit:
             waiter.failed()
 
 
-def _is_due(partition: Partition, now_ms: int) -> bool:
+def _is_due(partition: Partition, uptime_ms: int) -> bool:
     config = partition.config
     log = partition.log
     return (
-        now_ms - partition.dirty_since_ms >= config.flush_ms
+        uptime_ms - partition.dirty_since_ms >= config.flush_ms
         or bool(log.unsealed)  # rolled: a segment is sealed once it is durable
         or log.end_offset - log.durable_offset >= config.flush_messages
     )

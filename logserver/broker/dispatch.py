@@ -108,7 +108,7 @@ def handle(broker: Broker, peer: Peer, frame: memoryview, now_ms: int) -> Answer
         position = HEAD_BYTES + client_id_bytes if client_id_bytes > 0 else HEAD_BYTES
         if version >= FETCH_API.flexible_from:
             position = _skip_tags(frame, position)
-        return handle_fetch(broker, peer, version, correlation_id, frame, position, now_ms)
+        return handle_fetch(broker, peer, version, correlation_id, frame, position)
     return handle_control(broker, peer, frame, now_ms)
 
 

@@ -16,22 +16,36 @@ high watermark.
 from __future__ import annotations
 
 import heapq
+import logging
 from typing import TYPE_CHECKING, Any, cast
 
-from logserver.broker.sessions import FINAL_EPOCH, INITIAL_EPOCH, NO_SESSION, FetchSession, Wanted
+from logserver.broker.sessions import (
+    FINAL_EPOCH,
+    INITIAL_EPOCH,
+    NO_SESSION,
+    FetchSession,
+    TopicKey,
+    Topics,
+    Wanted,
+)
 from logserver.storage.file_slice import FileSlice
 from logserver.storage.log import OffsetOutOfRange
+from logserver.storage.segment import CorruptSegmentError
 from logwire import errors
-from logwire.fetch_codec import decode_fetch, fetch_response_parts
+from logwire.fetch_codec import TOPIC_IDS_FROM, decode_fetch, fetch_response_parts
 
 if TYPE_CHECKING:
     from logserver.broker.broker import Broker
     from logserver.broker.partition import Partition
     from logserver.broker.peer import Answer, Peer, Reply
 
+logger = logging.getLogger(__name__)
+
 # A longer wait is answered early and empty, which every client takes as "nothing yet": a parked
 # request of a client that has gone away must not live for the 24 days an int32 can ask for.
 WAIT_MS_MAX = 60_000
+# Answered fetches that the heap of deadlines may hold beside as many as it has waiting ones.
+ANSWERED_COUNT_MAX = 1000
 
 NO_ROUTE: dict[int, Partition] = {}
 
@@ -67,51 +81,70 @@ class FetchRequest:
 class ParkedFetch:
     """A fetch that waits on the high watermarks of its partitions."""
 
-    __slots__ = ("partitions", "reply", "request")
+    __slots__ = ("_broker", "partitions", "reply", "request")
 
-    def __init__(self, reply: Reply, request: FetchRequest, partitions: list[Partition]) -> None:
+    def __init__(
+        self, broker: Broker, reply: Reply, request: FetchRequest, partitions: list[Partition]
+    ) -> None:
+        self._broker = broker
         self.reply = reply
         self.request = request
         self.partitions = partitions
         for partition in partitions:
             partition.parked[self] = None
+        broker.counters.fetches_parked += 1
+        broker.waits.park(self)
+        reply.on_close = self.leave
 
     def leave(self) -> None:
         """Wait no longer; leaves no trace in any partition."""
         for partition in self.partitions:
             partition.parked.pop(self, None)
         self.partitions = []
+        self._broker.counters.fetches_parked -= 1
+        self._broker.waits.waiting_count -= 1
+        self.reply.on_close = None
 
 
 class FetchWaits:
-    """Every parked fetch by its deadline. Time is passed in.
+    """Every parked fetch by its deadline, in the time of `Broker.uptime_ms`.
 
     `deadlines` is a heap of (deadline in ms, order, parked). A fetch that was answered before
-    stays in it until its deadline has come: leaving costs nothing and the heap stays bounded by
-    `WAIT_MS_MAX`.
+    stays in it until its deadline has come or half of the heap is of its kind: leaving costs
+    nothing, and a client that waits a minute a thousand times a second costs no memory.
     """
 
-    __slots__ = ("_sequence", "deadlines")
+    __slots__ = ("_sequence", "deadlines", "waiting_count")
 
     def __init__(self) -> None:
         self.deadlines: list[tuple[int, int, ParkedFetch]] = []
+        self.waiting_count = 0
         self._sequence = 0
 
     def park(self, parked: ParkedFetch) -> None:
         """Remember the deadline of a parked fetch."""
         self._sequence += 1
+        self.waiting_count += 1
         entry = (parked.request.deadline_ms, self._sequence, parked)
         heapq.heappush(self.deadlines, entry)
+        if len(self.deadlines) > 2 * self.waiting_count + ANSWERED_COUNT_MAX:
+            self.deadlines = [entry for entry in self.deadlines if entry[2].partitions]
+            heapq.heapify(self.deadlines)
 
-    def expire(self, broker: Broker, now_ms: int) -> None:
+    def expire(self, broker: Broker, uptime_ms: int) -> None:
         """Answer every parked fetch whose time has come with what there is."""
         deadlines = self.deadlines
-        while deadlines and (deadlines[0][0] <= now_ms or not deadlines[0][2].partitions):
+        while deadlines and (deadlines[0][0] <= uptime_ms or not deadlines[0][2].partitions):
             parked = heapq.heappop(deadlines)[2]
             if parked.partitions:
-                _leave(broker, parked)
-                _, readings = read_all(broker, parked.request)
-                parked.reply.complete(answer_of(broker, parked.request, readings))
+                look_again(broker, parked, patient=False)
+
+    def expire_all(self, broker: Broker) -> None:
+        """Answer every parked fetch now: the server stops."""
+        for _, _, parked in sorted(self.deadlines):
+            if parked.partitions:
+                look_again(broker, parked, patient=False)
+        self.deadlines.clear()
 
 
 def handle_fetch(
@@ -121,7 +154,6 @@ def handle_fetch(
     correlation_id: int,
     frame: memoryview,
     position: int,
-    now_ms: int,
 ) -> Answer:
     """Answer a Fetch request (API key 1, versions 4 to 18), or park it.
 
@@ -148,58 +180,74 @@ def handle_fetch(
                     )
                     return cast("Answer", parts)
                 piece.release()
-    request = FetchRequest(
-        version, correlation_id, min_bytes, min(max_bytes, broker.config.fetch_max_bytes)
-    )
-    if session_epoch <= INITIAL_EPOCH:
-        _begin(broker, request, session_id, session_epoch, topics, now_ms)
+    max_bytes = min(max_bytes, broker.config.fetch_max_bytes)
+    # As Kafka: nobody waits for more than the answer may hold.
+    request = FetchRequest(version, correlation_id, min(min_bytes, max_bytes), max_bytes)
+    if session_epoch in (INITIAL_EPOCH, FINAL_EPOCH):
+        _begin(broker, request, session_id, session_epoch, topics)
     else:
-        session = broker.sessions.resume(session_id, session_epoch, now_ms)
-        if isinstance(session, int):
-            return _parts(request, session, NO_SESSION, [])
-        session.forget(forgotten)
-        session.add(topics)
-        request.session = session
-        request.incremental = True
-        request.wanted = list(session.wanted.values())
+        code = _resume(broker, request, session_id, session_epoch, topics, forgotten)
+        if code:
+            broker.counters.count_error(code)
+            return _parts(request, code, NO_SESSION, [])
     enough, readings = read_all(broker, request)
     if enough or max_wait_ms <= 0 or not request.wanted:
         return answer_of(broker, request, readings)
     _give_back(readings)
-    request.deadline_ms = now_ms + min(max_wait_ms, WAIT_MS_MAX)
+    request.deadline_ms = broker.uptime_ms + min(max_wait_ms, WAIT_MS_MAX)
     _park(broker, peer.reserve(), request)
     return None
 
 
 def _begin(
+    broker: Broker, request: FetchRequest, session_id: int, epoch: int, topics: Topics
+) -> None:
+    """A full request: with a new session (epoch 0) or without one (epoch -1)."""
+    sessions = broker.sessions
+    if session_id != NO_SESSION:
+        sessions.remove(session_id)
+    if epoch != FINAL_EPOCH and topics:
+        by_id = request.version >= TOPIC_IDS_FROM
+        request.session = sessions.create(broker.uptime_ms, topics, by_id=by_id)
+    if request.session is not None:
+        request.wanted = list(request.session.wanted.values())
+    else:
+        # Named twice is asked once, as in Kafka: a request must not multiply its own work.
+        request.wanted = list(
+            {
+                (topic, asked[0]): Wanted(topic, asked)
+                for topic, partitions in topics
+                for asked in partitions
+            }.values()
+        )
+
+
+def _resume(
     broker: Broker,
     request: FetchRequest,
     session_id: int,
     epoch: int,
-    topics: list[tuple[str | bytes, list[tuple[int, int, int, int, int, int]]]],
-    now_ms: int,
-) -> None:
-    """A full request: with a new session (epoch 0) or without one (epoch -1)."""
-    if session_id != NO_SESSION:
-        broker.sessions.remove(session_id)
-    session = None
-    if epoch != FINAL_EPOCH and topics:
-        session = broker.sessions.create(now_ms)
-    if session is not None:
-        session.add(topics)
-        request.session = session
-        request.wanted = list(session.wanted.values())
-    else:
-        request.wanted = [
-            Wanted(topic, asked) for topic, partitions in topics for asked in partitions
-        ]
+    topics: Topics,
+    forgotten: list[tuple[TopicKey, list[int]]],
+) -> int:
+    """An incremental request; the error code, if the session does not go on."""
+    sessions = broker.sessions
+    by_id = request.version >= TOPIC_IDS_FROM
+    session = sessions.resume(session_id, epoch, broker.uptime_ms, by_id=by_id)
+    if isinstance(session, int):
+        return session
+    if (topics or forgotten) and not sessions.change(session, topics, forgotten):
+        return errors.FETCH_SESSION_ID_NOT_FOUND
+    request.session = session
+    request.incremental = True
+    request.wanted = list(session.wanted.values())
+    return errors.NONE
 
 
 def _park(broker: Broker, reply: Reply, request: FetchRequest) -> None:
     routes = broker.routes
     partitions = [routes[wanted.topic][wanted.index] for wanted in request.wanted]
-    broker.waits.park(ParkedFetch(reply, request, partitions))
-    broker.counters.fetches_parked += 1
+    ParkedFetch(broker, reply, request, partitions)
 
 
 def read_all(broker: Broker, request: FetchRequest) -> tuple[bool, list[Reading]]:
@@ -207,7 +255,7 @@ def read_all(broker: Broker, request: FetchRequest) -> tuple[bool, list[Reading]
     routes = broker.routes
     left_bytes = request.max_bytes
     total_bytes = 0
-    failed = False
+    at_once = False
     readings: list[Reading] = []
     for wanted in request.wanted:
         route = routes.get(wanted.topic)
@@ -217,7 +265,7 @@ def read_all(broker: Broker, request: FetchRequest) -> tuple[bool, list[Reading]
             if route is None and request.version >= 13:
                 code = errors.UNKNOWN_TOPIC_ID
             readings.append((code, -1, -1, None))
-            failed = True
+            at_once = True
             continue
         reading = read_partition(
             partition,
@@ -227,13 +275,15 @@ def read_all(broker: Broker, request: FetchRequest) -> tuple[bool, list[Reading]
             total_bytes == 0,
         )
         readings.append(reading)
+        piece = reading[3]
         if reading[0]:
-            failed = True
-        elif reading[3] is not None:
-            size_bytes = reading[3].size_bytes
-            total_bytes += size_bytes
-            left_bytes -= size_bytes
-    return failed or total_bytes >= request.min_bytes, readings
+            at_once = True
+        elif piece is not None:
+            total_bytes += piece.size_bytes
+            left_bytes -= piece.size_bytes
+            if piece.segment is not partition.log.active:
+                at_once = True  # as Kafka: this segment will not grow, there is no point in waiting
+    return at_once or total_bytes >= request.min_bytes, readings
 
 
 def read_partition(
@@ -259,13 +309,35 @@ def read_partition(
         piece = log.read(offset, max_bytes, high_watermark, minimum_one)
     except OffsetOutOfRange:
         return errors.OFFSET_OUT_OF_RANGE, -1, -1, None
+    except (OSError, CorruptSegmentError) as error:
+        return _unreadable(partition, error), -1, -1, None
     return 0, high_watermark, log.log_start_offset, piece
+
+
+def _unreadable(partition: Partition, error: Exception) -> int:
+    """The code for a partition whose bytes cannot be found; said once, not at each retry."""
+    sentence = f"{partition.name}-{partition.index} cannot be read: {error}"
+    if partition.unreadable != sentence:
+        partition.unreadable = sentence
+        logger.error("%s", sentence)
+    is_corrupt = isinstance(error, CorruptSegmentError)
+    return errors.CORRUPT_MESSAGE if is_corrupt else errors.KAFKA_STORAGE_ERROR
 
 
 def answer_of(
     broker: Broker, request: FetchRequest, readings: list[Reading]
 ) -> list[bytes | FileSlice]:
     """The response frame of a fetch as bytes and slices; accounts what is sent."""
+    try:
+        return _answer_of(broker, request, readings)
+    except BaseException:
+        _give_back(readings)
+        raise
+
+
+def _answer_of(
+    broker: Broker, request: FetchRequest, readings: list[Reading]
+) -> list[bytes | FileSlice]:
     session = request.session
     wanted_all = request.wanted
     topics: list[tuple[str | bytes, list[tuple[int, int, int, int, int, FileSlice | None]]]] = []
@@ -306,20 +378,27 @@ def _parts(
 def wake(broker: Broker, partition: Partition) -> None:
     """The high watermark of `partition` moved, or it has gone: look at who waits for it."""
     for parked in list(partition.parked):
-        if parked.reply.closed:
-            _leave(broker, parked)
-            continue
+        if parked.partitions:
+            look_again(broker, parked, patient=True)
+
+
+def look_again(broker: Broker, parked: ParkedFetch, *, patient: bool) -> None:
+    """Answer a parked fetch if there is enough now; whatever there is, if it is not `patient`.
+
+    It is called from somebody else's turn: what goes wrong here costs its own connection only.
+    """
+    try:
         enough, readings = read_all(broker, parked.request)
-        if enough:
-            _leave(broker, parked)
-            parked.reply.complete(answer_of(broker, parked.request, readings))
-        else:
+        if patient and not enough:
             _give_back(readings)
-
-
-def _leave(broker: Broker, parked: ParkedFetch) -> None:
-    parked.leave()
-    broker.counters.fetches_parked -= 1
+            return
+        parked.leave()
+        parked.reply.complete(answer_of(broker, parked.request, readings))
+    except Exception:
+        logger.exception("a parked fetch could not be answered: a bug of the server")
+        if parked.partitions:
+            parked.leave()
+        parked.reply.abandon()
 
 
 def _give_back(readings: list[Reading]) -> None:

@@ -42,6 +42,7 @@ class Partition:
         "parked",
         "syncing",
         "topic_id",
+        "unreadable",
     )
 
     def __init__(
@@ -57,6 +58,7 @@ class Partition:
         self.dirty = False
         self.dirty_since_ms = 0
         self.syncing = False
+        self.unreadable = ""  # why the last read failed, as it was logged
         # What recovery kept was synced by recovery itself.
         self.high_watermark = log.end_offset
         self.reconfigure(config)

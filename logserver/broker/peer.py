@@ -9,6 +9,7 @@ handler that must wait first reserves its place (`Peer.reserve`) and completes i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from logserver.storage.file_slice import FileSlice
@@ -20,6 +21,9 @@ Answer = bytes | list[Part] | None
 
 class Reply(Protocol):
     """A reserved place in the order of a connection's answers."""
+
+    on_close: Callable[[], None] | None
+    """Called when the peer goes away before the answer came; None once nobody wants to know."""
 
     def complete(self, answer: bytes | list[Part]) -> None:
         """Fill the place. Slices are released by the peer, also when it has gone away."""

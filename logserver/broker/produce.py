@@ -248,7 +248,7 @@ def append_batch(broker: Broker, partition: Partition, records: memoryview, now_
         if code:
             return _refuse(broker, code, None)
         if offset >= 0:
-            return _duplicate(broker, partition, offset, now_ms)
+            return _duplicate(broker, partition, offset)
     append_ms = -1
     if config.message_timestamp_type == "LogAppendTime":
         append_ms = max_ms = now_ms
@@ -261,14 +261,14 @@ def append_batch(broker: Broker, partition: Partition, records: memoryview, now_
         log.producers.update(
             producer_id, epoch, sequence, last_sequence, offset, offset + last_delta, max_ms
         )
-    broker.appended(partition, size_bytes, count, now_ms)
+    broker.appended(partition, size_bytes, count)
     return 0, offset, append_ms
 
 
-def _duplicate(broker: Broker, partition: Partition, offset: int, now_ms: int) -> Outcome:
+def _duplicate(broker: Broker, partition: Partition, offset: int) -> Outcome:
     # The first copy may still wait for its sync: the answer to the second promises as much.
     if partition.durable and offset >= partition.log.durable_offset:
-        broker.mark_dirty(partition, now_ms)
+        broker.mark_dirty(partition)
     broker.counters.duplicate_batches += 1
     return 0, offset, -1
 

@@ -31,6 +31,12 @@ FINAL_EPOCH = -1
 EPOCH_MAX = 2**31 - 1
 
 TopicKey = str | bytes
+Topics = list[tuple[TopicKey, list[tuple[int, int, int, int, int, int]]]]
+"""What a request wants, as `logwire.fetch_codec.decode_fetch` gives it."""
+
+# Partitions in all sessions together, some 300 bytes each. Kafka bounds the sessions only, so that
+# a client may keep any number of partitions, real or not, in the memory of the broker.
+WANTED_COUNT_MAX = 200_000
 
 
 class Wanted:
@@ -61,15 +67,16 @@ class Wanted:
 class FetchSession:
     """The wanted partitions of one client, in the order of their turn."""
 
-    __slots__ = ("epoch", "session_id", "used_ms", "wanted")
+    __slots__ = ("by_id", "epoch", "session_id", "used_ms", "wanted")
 
-    def __init__(self, session_id: int, now_ms: int) -> None:
+    def __init__(self, session_id: int, now_ms: int, *, by_id: bool = False) -> None:
         self.session_id = session_id
+        self.by_id = by_id
         self.epoch = INITIAL_EPOCH + 1
         self.used_ms = now_ms
         self.wanted: dict[tuple[TopicKey, int], Wanted] = {}
 
-    def add(self, topics: list[tuple[TopicKey, list[tuple[int, int, int, int, int, int]]]]) -> None:
+    def add(self, topics: Topics) -> None:
         """Add or update partitions as an incremental request names them."""
         for topic, partitions in topics:
             for asked in partitions:
@@ -95,34 +102,43 @@ class FetchSession:
 
 
 class SessionCache:
-    """All fetch sessions of this broker, bounded in number."""
+    """All fetch sessions of this broker, bounded in number and in what they want. Times are ms."""
 
-    __slots__ = ("_random", "evicted", "sessions", "slots_max")
+    __slots__ = ("_random", "evicted", "sessions", "slots_max", "wanted_count")
 
     def __init__(self, slots_max: int, random: Random) -> None:
         self.sessions: dict[int, FetchSession] = {}
         self.slots_max = slots_max
+        self.wanted_count = 0
         self.evicted = 0
         self._random = random
 
-    def create(self, now_ms: int) -> FetchSession | None:
-        """A new session, or None when the cache is full of sessions in use."""
-        if len(self.sessions) >= self.slots_max and not self._evict(now_ms):
-            return None
+    def create(self, now_ms: int, topics: Topics, *, by_id: bool = False) -> FetchSession | None:
+        """A new session that wants `topics`, or None when the cache is full of sessions in use."""
+        count = sum(len(partitions) for _, partitions in topics)
+        while len(self.sessions) >= self.slots_max or self.wanted_count + count > WANTED_COUNT_MAX:
+            if not self._evict(now_ms):
+                return None
         session_id = NO_SESSION
         while session_id == NO_SESSION or session_id in self.sessions:
             session_id = self._random.randrange(1, 2**31)
-        session = FetchSession(session_id, now_ms)
+        session = FetchSession(session_id, now_ms, by_id=by_id)
+        session.add(topics)
+        self.wanted_count += len(session.wanted)
         self.sessions[session_id] = session
         return session
 
-    def resume(self, session_id: int, epoch: int, now_ms: int) -> FetchSession | int:
+    def resume(
+        self, session_id: int, epoch: int, now_ms: int, *, by_id: bool = False
+    ) -> FetchSession | int:
         """The session an incremental request continues, or the error code it gets."""
         session = self.sessions.get(session_id)
         if session is None:
             return errors.FETCH_SESSION_ID_NOT_FOUND
         if epoch != session.epoch:
             return errors.INVALID_FETCH_SESSION_EPOCH
+        if by_id != session.by_id:
+            return errors.FETCH_SESSION_TOPIC_ID_ERROR
         session.epoch = 1 if epoch == EPOCH_MAX else epoch + 1
         # Oldest first, so that eviction looks at one entry.
         del self.sessions[session_id]
@@ -130,14 +146,32 @@ class SessionCache:
         session.used_ms = now_ms
         return session
 
+    def change(
+        self, session: FetchSession, topics: Topics, forgotten: list[tuple[TopicKey, list[int]]]
+    ) -> bool:
+        """Add and forget as an incremental request says; False ends a session that wants too much.
+
+        Its client goes on without a session.
+        """
+        before = len(session.wanted)
+        session.forget(forgotten)
+        session.add(topics)
+        self.wanted_count += len(session.wanted) - before
+        if self.wanted_count > WANTED_COUNT_MAX:
+            self.remove(session.session_id)
+            return False
+        return True
+
     def remove(self, session_id: int) -> None:
         """End a session; an unknown id is no error."""
-        self.sessions.pop(session_id, None)
+        session = self.sessions.pop(session_id, None)
+        if session is not None:
+            self.wanted_count -= len(session.wanted)
 
     def _evict(self, now_ms: int) -> bool:
-        session_id, oldest = next(iter(self.sessions.items()))
-        if now_ms - oldest.used_ms < EVICTION_MS:
+        oldest = next(iter(self.sessions.values()), None)
+        if oldest is None or now_ms - oldest.used_ms < EVICTION_MS:
             return False
-        del self.sessions[session_id]
+        self.remove(oldest.session_id)
         self.evicted += 1
         return True

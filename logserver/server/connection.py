@@ -34,6 +34,8 @@ from logserver.storage.file_slice import FileSlice
 from logwire.errors import ProtocolError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from logserver.server.listener import Listener
     from logserver.server.server import Server
     from logwire.produce_repeat import Repeat
@@ -52,10 +54,11 @@ TAKE_ARENA_DIVISOR = 4
 class Reply:
     """A reserved place in the order of answers (`logserver.broker.peer.Reply`)."""
 
-    __slots__ = ("answer", "connection")
+    __slots__ = ("answer", "connection", "on_close")
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+        self.on_close: Callable[[], None] | None = None
         self.answer: bytes | list[Part] | None = None
 
     @property
@@ -122,7 +125,7 @@ class Connection:
         self.closed = False
         self.closing = False
         self.touched = False
-        self.active_ms = server.now_ms()
+        self.active_ms = server.uptime_ms()
         self.frame_since_ms = 0
         self._buffer: memoryview | None = None
         self._start = 0
@@ -156,10 +159,9 @@ class Connection:
             self.close("peer")
             return
         server.counters.received_bytes += count
-        now_ms = server.now_ms()
-        self.active_ms = now_ms
+        self.active_ms = server.uptime_ms()
         try:
-            start = self._handle_frames(buffer, start, end, now_ms)
+            start = self._handle_frames(buffer, start, end, server.now_ms())
         except ProtocolError as breach:
             self.flush()  # what was asked before the breach has its answer
             if not self.closed:
@@ -172,7 +174,7 @@ class Connection:
                 server.buffers.release(self._buffer)
                 self._buffer = None
             self.frame_since_ms = 0
-        elif not self._keep(buffer, start, end, now_ms):
+        elif not self._keep(buffer, start, end):
             return
         if self.out:
             self.flush()
@@ -207,10 +209,10 @@ class Connection:
         size_bytes: int = SIZE.unpack_from(buffer, self._start)[0]
         return min(len(buffer), self._start + 4 + size_bytes)
 
-    def _keep(self, buffer: memoryview, start: int, end: int, now_ms: int) -> bool:
+    def _keep(self, buffer: memoryview, start: int, end: int) -> bool:
         """Keep the beginning of a frame that is not whole; False when the connection closed."""
         if start != self._start or not self.frame_since_ms:
-            self.frame_since_ms = now_ms
+            self.frame_since_ms = self.active_ms
         left_bytes = end - start
         frame_bytes = 4 + SIZE.unpack_from(buffer, start)[0] if left_bytes >= 4 else 4
         fits = start + frame_bytes <= len(buffer)
@@ -387,7 +389,7 @@ class Connection:
 
     def on_writable(self) -> None:
         """The peer has read: go on sending."""
-        self.active_ms = self.server.now_ms()
+        self.active_ms = self.server.uptime_ms()
         self.flush()
 
     # The end.
@@ -408,6 +410,8 @@ class Connection:
             if type(part) is Reply:
                 if part.answer is not None:
                     release_parts(part.answer)
+                elif part.on_close is not None:
+                    part.on_close()
             elif type(part) is FileSlice:
                 part.release()
         self.out.clear()

@@ -101,14 +101,19 @@ class Server:
         self.loop_delay_ns = Histogram()
         self.sync_duration_ns = Histogram()
         self.on_fenced: Callable[[], None] | None = None
-        self._retention_ms = self.now_ms()
+        self._retention_ms = self.uptime_ms()
         self.commit_helper = Helper(loop, "commit")
         self.background = Helper(loop, "background")
         self.reader = Helper(loop, "reader")
 
     def now_ms(self) -> int:
-        """Wall clock in milliseconds, as Kafka stamps it."""
+        """Wall clock in milliseconds, as Kafka stamps it. It may jump, also backwards."""
         return time.time_ns() // 1_000_000
+
+    def uptime_ms(self) -> int:
+        """The clock that measures waits, idleness and deadlines; the broker gets to know it."""
+        self.broker.uptime_ms = uptime_ms = time.monotonic_ns() // 1_000_000
+        return uptime_ms
 
     def start(self) -> None:
         """Accept connections and let time pass. Garbage collection ends here: see design."""
@@ -170,7 +175,7 @@ class Server:
         that streams pays for one question in 4 MB. Where the kernel cannot say, it is assumed.
         """
         segment, position, end = piece.segment, piece.position, piece.position + piece.size_bytes
-        now_ms = self.now_ms()
+        now_ms = self.broker.uptime_ms
         known = self._resident.get(segment)
         if known is not None and known[0] <= position and end <= known[1] and now_ms < known[2]:
             return True
@@ -247,13 +252,13 @@ class Server:
         if self._wait_timer is not None:
             self._wait_timer.cancel()
         self._wait_due_ms = due_ms
-        delay_s = max(0, due_ms - self.now_ms()) / 1000
+        delay_s = max(0, due_ms - self.uptime_ms()) / 1000
         self._wait_timer = self.loop.call_later(delay_s, self._expire_waits)
 
     def _expire_waits(self) -> None:
         self._wait_timer = None
         self._wait_due_ms = NEVER_MS
-        self.broker.waits.expire(self.broker, self.now_ms())
+        self.broker.waits.expire(self.broker, self.uptime_ms())
         self.turn()
 
     def _schedule_tick(self) -> None:
@@ -262,40 +267,41 @@ class Server:
 
     def _tick(self) -> None:
         self.loop_delay_ns.observe(max(0, round((self.loop.time() - self._tick_due_s) * 1e9)))
-        now_ms = self.now_ms()
-        self._begin_relaxed(now_ms)
-        if not 0 <= now_ms - self._slow_tick_ms < SLOW_TICK_MS:
-            self._slow_tick_ms = now_ms
-            self._slow_tick(now_ms)
+        uptime_ms = self.uptime_ms()
+        self._begin_relaxed(uptime_ms)
+        if uptime_ms - self._slow_tick_ms >= SLOW_TICK_MS:
+            self._slow_tick_ms = uptime_ms
+            self._slow_tick(uptime_ms)
         if self.broker.commit.fenced and self.on_fenced is not None:
             self.on_fenced()
         self.turn()
         if not self.ended:
             self._schedule_tick()
 
-    def _begin_relaxed(self, now_ms: int) -> None:
-        task = self.broker.commit.begin_relaxed(now_ms)
+    def _begin_relaxed(self, uptime_ms: int) -> None:
+        task = self.broker.commit.begin_relaxed(uptime_ms)
         if task is not None:
             began_ns = time.monotonic_ns()
             self.background.submit(
                 task.run, lambda error: self._finish_commit(task, error, began_ns, relaxed=True)
             )
 
-    def _slow_tick(self, now_ms: int) -> None:
+    def _slow_tick(self, uptime_ms: int) -> None:
+        now_ms = self.now_ms()
         self._submit(self.broker.tick(now_ms))
-        self._close_overdue(now_ms)
-        if now_ms - self._retention_ms >= self.config.log_retention_check_interval_ms:
-            self._retention_ms = now_ms
+        self._close_overdue(uptime_ms)
+        if uptime_ms - self._retention_ms >= self.config.log_retention_check_interval_ms:
+            self._retention_ms = uptime_ms
             self.broker.retention(now_ms)
 
-    def _close_overdue(self, now_ms: int) -> None:
+    def _close_overdue(self, uptime_ms: int) -> None:
         config = self.config
         for connection in list(self.connections.values()):
             if connection.frame_since_ms and (
-                now_ms - connection.frame_since_ms > config.frame_deadline_ms
+                uptime_ms - connection.frame_since_ms > config.frame_deadline_ms
             ):
                 connection.close("slow", "a frame was not completed in time")
-            elif now_ms - connection.active_ms > config.connections_max_idle_ms and (
+            elif uptime_ms - connection.active_ms > config.connections_max_idle_ms and (
                 not connection.replies_waiting
             ):
                 connection.close("idle")

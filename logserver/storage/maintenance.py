@@ -200,7 +200,8 @@ def removal(log: Log, now_ms: int) -> Chore | None:
     if (
         log.deleted_ms is None
         or log.gone
-        or now_ms - log.deleted_ms < log.config.file_delete_delay_ms
+        # A clock that was set back is no reason to keep the space for longer.
+        or 0 <= now_ms - log.deleted_ms < log.config.file_delete_delay_ms
         or any(segment.holds or segment.busy for segment in segments)
     ):
         return None

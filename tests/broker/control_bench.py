@@ -137,7 +137,7 @@ class ControlBench:
                 base_offset + last,
                 max_timestamp_ms,
             )
-        self.broker.appended(partition, len(batch), len(timestamps_ms), self.now_ms)
+        self.broker.appended(partition, len(batch), len(timestamps_ms))
         return base_offset
 
 

@@ -6,6 +6,7 @@ group commits and wake-ups are seen as a client sees them. Nothing here sleeps: 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from logserver.broker.dispatch import handle
@@ -27,6 +28,7 @@ class FakeReply:
     def __init__(self, peer: FakePeer) -> None:
         self.peer = peer
         self.answer: bytes | None = None
+        self.on_close: Callable[[], None] | None = None
         self.abandoned = False
 
     @property
@@ -62,6 +64,13 @@ class FakePeer:
     def close_after_refusal(self) -> None:
         self.refused = True
 
+    def close(self) -> None:
+        """Go away, as a connection does."""
+        self.closed = True
+        for reply in self.answers:
+            if reply.on_close is not None:
+                reply.on_close()
+
 
 def joined(answer: bytes | list[bytes | FileSlice]) -> bytes:
     """The bytes that would leave, slices read and released."""
@@ -89,6 +98,7 @@ class DataBench(ControlBench):
     def start(self) -> None:
         """As ControlBench, with a peer."""
         super().start()
+        self.broker.uptime_ms = self.now_ms
         self.peer = FakePeer()
         self.correlation_id = 0
 
@@ -105,6 +115,7 @@ class DataBench(ControlBench):
     def ask(self, api_key: int, version: int, message: Message) -> FakeReply:
         """Send one request; its reply is complete if the broker answered at once."""
         self.correlation_id += 1
+        self.broker.uptime_ms = self.now_ms
         frame = request_header(api_key, version, self.correlation_id, "bench")
         frame += encode_request(api_key, version, message)
         answer = handle(self.broker, self.peer, memoryview(bytearray(frame)), self.now_ms)

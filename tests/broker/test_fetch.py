@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from logserver.broker.fetch import WAIT_MS_MAX
+from logserver.broker import fetch
+from logserver.broker.fetch import ANSWERED_COUNT_MAX, WAIT_MS_MAX
+from logserver.storage.lookup import Lookup
+from logserver.storage.segment import CorruptSegmentError
 from logwire import errors
 from logwire.batch import iterate_batches
 from tests.broker.data_bench import DataBench, batch
@@ -211,3 +214,126 @@ def test_partitions_take_turns_under_a_small_limit(bench: DataBench) -> None:
         reply = bench.poll(session_id=session_id, session_epoch=epoch, max_bytes=one)
         served += [index for (_, index), row in bench.fetched(reply).items() if row["records"]]
     assert sorted(served) == [0, 1, 2]
+
+
+def test_a_client_that_goes_away_leaves_nothing_parked(bench: DataBench) -> None:
+    """At once, not at the next append: clients may come and go a thousand times a second."""
+    for _ in range(3):
+        bench.poll(("r", 0, 0), ("r", 1, 0), max_wait_ms=60_000)
+    bench.peer.close()
+    assert bench.broker.counters.fetches_parked == 0
+    assert not bench.partition("r", 0).parked
+    assert not bench.partition("r", 1).parked
+
+
+def test_answered_fetches_do_not_pile_up_until_their_deadlines(bench: DataBench) -> None:
+    """A consumer at the tail that waits a minute and is woken a thousand times a second."""
+    for offset in range(3000):
+        reply = bench.poll(("r", 0, offset), max_wait_ms=60_000)
+        bench.send("r", batch())
+        bench.turn()
+        assert reply.answer is not None
+    waits = bench.broker.waits
+    assert len(waits.deadlines) <= ANSWERED_COUNT_MAX + 2
+    assert waits.waiting_count == 0
+    patient = bench.poll(("r", 0, 3000), max_wait_ms=60_000)
+    waits.expire(bench.broker, bench.now_ms + 60_000)
+    assert patient.answer is not None
+
+
+def test_the_wall_clock_does_not_decide_how_long_a_fetch_waits(bench: DataBench) -> None:
+    """It is set back an hour while the fetch waits."""
+    reply = bench.poll(("r", 0, 0), max_wait_ms=500)
+    uptime_ms = bench.broker.uptime_ms
+    bench.now_ms -= 3_600_000
+    bench.broker.waits.expire(bench.broker, uptime_ms + 500)
+    assert reply.answer is not None
+
+
+def test_a_session_of_names_is_refused_to_a_request_of_ids(bench: DataBench) -> None:
+    """A peer's mixture of versions is answered, and is no exception in the server."""
+    first = bench.read(1, 12, bench.poll(("r", 0, 0), session_epoch=0, max_wait_ms=0))
+    request = {
+        "max_wait_ms": 0,
+        "min_bytes": 1,
+        "max_bytes": 1000,
+        "session_id": first["session_id"],
+        "session_epoch": 1,
+        "topics": [],
+        "forgotten_topics_data": [],
+    }
+    answer = bench.read(1, 13, bench.ask(1, 13, request))
+    assert answer["error_code"] == errors.FETCH_SESSION_TOPIC_ID_ERROR
+
+
+def test_min_bytes_above_max_bytes_do_not_wait(bench: DataBench) -> None:
+    """Nobody waits for more than the answer may hold."""
+    bench.send("r", batch(1, 1000))
+    reply = bench.poll(("r", 0, 0), min_bytes=100_000, max_bytes=500)
+    assert offsets(bench.fetched(reply)["r", 0]["records"]) == [0]
+
+
+def test_the_end_of_a_rolled_segment_is_answered_at_once(bench: DataBench) -> None:
+    """However little it is: that segment will not grow."""
+    for _ in range(3):
+        bench.send("r", batch(1, 1000))
+    bench.partition("r").log.roll(bench.now_ms)
+    bench.send("r", batch(1, 1000))
+    reply = bench.poll(("r", 0, 2), min_bytes=100_000)
+    assert offsets(bench.fetched(reply)["r", 0]["records"]) == [2]
+
+
+def test_a_partition_named_twice_is_asked_once(bench: DataBench) -> None:
+    """The last one counts, as in Kafka: a small request must not ask for a thousand slices."""
+    for _ in range(2):
+        bench.send("r", batch())
+    reply = bench.poll(("r", 0, 0), ("r", 0, 1))
+    (topic,) = bench.read(1, 12, reply)["responses"]
+    (row,) = topic["partitions"]
+    assert offsets(row["records"]) == [1]
+
+
+def test_a_partition_that_cannot_be_read_is_an_error_of_its_own(
+    bench: DataBench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Bad sectors cost that partition's answer; others are served and nothing stays held."""
+    for index in range(3):
+        bench.send("r", batch(), index=index)
+
+    def bad_sector(_: object, *__: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    def bad_index(_: object, *__: object) -> None:
+        raise CorruptSegmentError("no batch at 0")
+
+    lookups = [bench.partition("r", index).log.lookup for index in range(3)]
+    for lookup in lookups:
+        lookup.hints.clear()
+    whole = Lookup.locate
+    failures = {id(lookups[1]): bad_sector, id(lookups[2]): bad_index}
+    monkeypatch.setattr(
+        Lookup, "locate", lambda self, offset: failures.get(id(self), whole)(self, offset)
+    )
+    for _ in range(2):
+        rows = bench.fetched(bench.poll(("r", 0, 0), ("r", 1, 0), ("r", 2, 0)))
+        assert [rows["r", index]["error_code"] for index in range(3)] == [
+            errors.NONE,
+            errors.KAFKA_STORAGE_ERROR,
+            errors.CORRUPT_MESSAGE,
+        ]
+    assert len(caplog.records) == 2, "said once a partition"
+    assert all(not s.holds for i in range(3) for s in bench.partition("r", i).log.segments)
+
+
+def test_a_bug_in_a_woken_fetch_costs_its_own_connection(
+    bench: DataBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It happens in the turn of the producer, who is not to blame; the slice is given back."""
+    reply = bench.poll(("r", 0, 0))
+    with monkeypatch.context() as patch:
+        patch.setattr(fetch, "fetch_response_parts", lambda *_: 1 // 0)
+        bench.send("r", batch())
+        bench.turn()
+    assert reply.abandoned
+    assert bench.broker.counters.fetches_parked == 0
+    assert not bench.partition("r").log.active.holds

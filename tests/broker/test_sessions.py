@@ -4,7 +4,13 @@ from random import Random
 
 import pytest
 
-from logserver.broker.sessions import EPOCH_MAX, EVICTION_MS, FetchSession, SessionCache
+from logserver.broker.sessions import (
+    EPOCH_MAX,
+    EVICTION_MS,
+    WANTED_COUNT_MAX,
+    FetchSession,
+    SessionCache,
+)
 from logwire import errors
 
 
@@ -21,9 +27,8 @@ def cache() -> SessionCache:
 
 def started(cache: SessionCache, now_ms: int = 0) -> FetchSession:
     """A session with partitions 0, 1 and 2 of one topic."""
-    session = cache.create(now_ms)
+    session = cache.create(now_ms, [("telemetry", [asked(0), asked(1), asked(2)])])
     assert session is not None
-    session.add([("telemetry", [asked(0), asked(1), asked(2)])])
     return session
 
 
@@ -74,7 +79,7 @@ def test_a_full_cache_gives_no_session_while_all_are_in_use(cache: SessionCache)
     """Such a client is answered without a session."""
     started(cache, 0)
     started(cache, 0)
-    assert cache.create(EVICTION_MS - 1) is None
+    assert cache.create(EVICTION_MS - 1, []) is None
 
 
 def test_a_full_cache_evicts_the_session_that_was_idle_for_longest(cache: SessionCache) -> None:
@@ -82,8 +87,40 @@ def test_a_full_cache_evicts_the_session_that_was_idle_for_longest(cache: Sessio
     first = started(cache, 0)
     second = started(cache, 1)
     cache.resume(first.session_id, 1, 10)
-    third = cache.create(EVICTION_MS + 5)
+    third = cache.create(EVICTION_MS + 5, [])
     assert third is not None
     assert set(cache.sessions) == {first.session_id, third.session_id}
     assert second.session_id not in cache.sessions
     assert cache.evicted == 1
+
+
+def test_a_session_by_name_is_not_continued_by_id(cache: SessionCache) -> None:
+    """Version 13 brought topic ids; an answer can only name what its version knows (KIP-516)."""
+    session = started(cache)
+    code = cache.resume(session.session_id, 1, 0, by_id=True)
+    assert code == errors.FETCH_SESSION_TOPIC_ID_ERROR
+    assert cache.resume(session.session_id, 1, 0) is session
+
+
+def test_all_sessions_together_want_a_bounded_number_of_partitions(cache: SessionCache) -> None:
+    """Past it no session is to be had, and one that grows ends; both clients go on without."""
+    session = started(cache)
+    many = [asked(index) for index in range(WANTED_COUNT_MAX - 3)]
+    assert cache.create(1, [("telemetry", [*many, asked(2**31 - 1)])]) is None
+    assert cache.change(session, [("other", many)], [])
+    assert not cache.change(session, [("third", many[:1])], [])
+    assert cache.resume(session.session_id, 1, 2) == errors.FETCH_SESSION_ID_NOT_FOUND
+    assert cache.wanted_count == 0
+
+
+def test_what_a_session_forgets_or_takes_along_is_not_counted(cache: SessionCache) -> None:
+    """Forgotten, removed and evicted partitions make room."""
+    session = started(cache)
+    assert cache.change(session, [("telemetry", [asked(7)])], [("telemetry", [0, 1])])
+    assert cache.wanted_count == 2
+    started(cache, 1)
+    started(cache, EVICTION_MS + 1)
+    assert cache.wanted_count == 6
+    for session_id in list(cache.sessions):
+        cache.remove(session_id)
+    assert cache.wanted_count == 0

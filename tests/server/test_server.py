@@ -57,7 +57,7 @@ def test_an_idle_connection_is_closed(bench: ServerBench) -> None:
     async def scenario() -> None:
         idle, busy = await bench.connect(), await bench.connect()
         await bench.until(lambda: len(bench.server.connections) == 2)
-        later = bench.server.now_ms() + 61_000
+        later = bench.server.uptime_ms() + 61_000
         for connection in bench.server.connections.values():
             if connection.sock.getpeername()[1] == busy.sock.getsockname()[1]:
                 connection.active_ms = later
@@ -77,7 +77,7 @@ def test_a_frame_that_is_not_completed_in_time_closes(bench: ServerBench) -> Non
         await slow.send(b"\0\0\1\0\0")
         await bench.until(lambda: any(c.frame_since_ms for c in bench.server.connections.values()))
         bench.server._close_overdue(
-            bench.server.now_ms() + bench.server.config.frame_deadline_ms + 1
+            bench.server.uptime_ms() + bench.server.config.frame_deadline_ms + 1
         )
         assert await slow.closed()
         assert bench.server.counters.closed["slow"] == 1
