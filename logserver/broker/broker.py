@@ -130,6 +130,7 @@ class Broker:
         metadata = directory.open_log(
             METADATA_DIRECTORY, METADATA_CONFIG, topic_id=METADATA_TOPIC_ID, now_ms=now_ms
         )
+        _tell(metadata)
         require_credible(directory, metadata)
         broker = cls(config, directory, metadata, random)
         broker.config = config.with_dynamic(broker.image.broker_configs(config.node_id))
@@ -150,6 +151,7 @@ class Broker:
         log = self.directory.open_log(
             f"{topic.name}-{index}", config, topic_id=topic.topic_id, now_ms=now_ms
         )
+        _tell(log)
         partition = Partition(topic.name, topic.topic_id, index, log, config)
         self.partitions[topic.topic_id, index] = partition
         self.partitions_by_name[topic.name, index] = partition
@@ -341,6 +343,12 @@ class Broker:
             "recovery_cut_bytes": sum(cut.size_bytes for r in recoveries for cut in r.cuts),
             "partitions_quarantined": sum(r.quarantine is not None for r in recoveries),
         }
+
+
+def _tell(log: Log) -> None:
+    """Say what recovery cut from a log or found spoilt in it."""
+    for sentence in log.recovery.sentences(log.name):
+        logger.warning("%s", sentence)
 
 
 def _ignore(_: object) -> None:

@@ -43,6 +43,19 @@ def test_a_restart_serves_what_was_served(bench: DataBench, clean: bool) -> None
     assert bench.sent(bench.send("r", batch())) == (0, 4)
 
 
+def test_a_start_tells_what_it_cut(bench: DataBench, caplog: pytest.LogCaptureFixture) -> None:
+    """A torn tail goes, and one line says how much and where its copy is."""
+    bench.send("r", batch(4))
+    bench.sync()
+    log = bench.partition("r", 0).log
+    log.active.file.pwrite(b"half a batch", log.active.size_bytes)
+    bench.restart(clean=False)
+    told = [record.message for record in caplog.records if "r-0" in record.message]
+    assert len(told) == 1
+    assert "after offset 4 were never promised and are cut" in told[0]
+    assert ".cut" in told[0]
+
+
 def test_routes_find_a_partition_by_name_and_by_id(bench: DataBench) -> None:
     """And neither once the topic is gone."""
     topic_id = bench.topic_id("r")
