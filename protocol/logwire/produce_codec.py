@@ -24,10 +24,11 @@ field) returns None and leaves judgement to the schema. It never has to explain 
 import struct
 from collections.abc import Callable, Sequence
 from functools import cache
+from typing import NamedTuple
 
 from logwire.errors import ProtocolError
 from logwire.frame import response_frame
-from logwire.messages import encode_response, reader
+from logwire.messages import Message, encode_response, reader
 from logwire.primitives import BREACHES, read_uvarint
 
 PRODUCE = 0
@@ -38,7 +39,16 @@ Topic = str | bytes
 """A topic's name, or from version 13 on its 16-byte id."""
 PartitionRecords = tuple[int, memoryview | None]
 Produce = tuple[str | None, int, int, list[tuple[Topic, list[PartitionRecords]]]]
-PartitionAnswer = tuple[int, int, int, int, int, str | None]
+
+
+class RecordErrors(NamedTuple):
+    """Why a batch was refused, record by record (KIP-467): (index in the batch, sentence)."""
+
+    message: str
+    errors: Sequence[tuple[int, str]]
+
+
+PartitionAnswer = tuple[int, int, int, int, int, str | RecordErrors | None]
 
 # transactional id length, acks, timeout ms, topic count, topic name length
 CLASSIC_HEAD = struct.Struct(">hhiih")
@@ -166,7 +176,7 @@ def encode_produce_response(
     """Encodes a whole answer frame: size, header, body.
 
     topics is a list of (name or id, list of (partition index, error code, base offset,
-    log append time ms or -1, log start offset, error message or None)).
+    log append time ms or -1, log start offset, error message or `RecordErrors` or None)).
     """
     if len(topics) == 1 and len(topics[0][1]) == 1:
         topic, (part,) = topics[0]
@@ -224,7 +234,7 @@ def encode_any(
         {
             key: topic,
             "partition_responses": [
-                dict(zip(names, part, strict=False)) | {"error_message": part[5]} for part in parts
+                dict(zip(names, part, strict=False)) | explanation(part[5]) for part in parts
             ],
         }
         for topic, parts in topics
@@ -232,3 +242,14 @@ def encode_any(
     message = {"responses": responses, "throttle_time_ms": throttle_ms}
     body = encode_response(PRODUCE, version, message)
     return response_frame(PRODUCE, version, correlation_id, body)
+
+
+def explanation(why: str | RecordErrors | None) -> Message:
+    """The fields of an answer that say why, which versions below 8 do not have."""
+    if not isinstance(why, RecordErrors):
+        return {"error_message": why}
+    rows = [
+        {"batch_index": index, "batch_index_error_message": sentence}
+        for index, sentence in why.errors
+    ]
+    return {"error_message": why.message, "record_errors": rows}

@@ -145,3 +145,18 @@ def test_an_answer_about_many_partitions_keeps_their_order(version: int) -> None
     parts = decoded["responses"][0]["partition_responses"]
     assert [part["index"] for part in parts] == [2, 0, 1]
     assert decoded_answer(version, encode_produce_response(version, -9, []))["responses"] == []
+
+
+@EVERY
+def test_an_answer_names_the_records_that_spoilt_a_batch(version: int) -> None:
+    """From version 8 on (KIP-467); before, the code has to do."""
+    why = codec.RecordErrors("two of them", [(0, "no key"), (7, "no key")])
+    topic = TOPIC_ID if version >= 13 else "t"
+    answer = encode_produce_response(version, -9, [(topic, [(3, 87, -1, -1, -1, why)])])
+    (found,) = decoded_answer(version, answer)["responses"][0]["partition_responses"]
+    assert found["error_code"] == 87
+    rows = [
+        (row["batch_index"], row["batch_index_error_message"]) for row in found["record_errors"]
+    ]
+    assert rows == ([(0, "no key"), (7, "no key")] if version >= 8 else [])
+    assert found["error_message"] == ("two of them" if version >= 8 else None)
