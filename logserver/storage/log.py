@@ -86,6 +86,7 @@ class Log:
         "gone",
         "leader_epoch",
         "leader_epochs",
+        "left_files",
         "log_start_offset",
         "lookup",
         "name",
@@ -136,6 +137,7 @@ class Log:
             segment: {} for segment in segments[:-1] if not segment.sealed
         }
         self.doomed: list[Segment] = []
+        self.left_files: dict[str, bytes] = {}  # of a seal that a drop came before
         self.wants_maintenance = bool(self.unsealed)
         self.wants_space = False
         self.allocate_after_position = maintenance.first_allocation_position(self.active)
@@ -416,7 +418,8 @@ class Log:
         dropped = self.lookup.drop(count)
         for segment in dropped:
             self.size_bytes -= segment.size_bytes
-            self.unsealed.pop(segment, None)
+            # what the producers had written before the first segment that stays
+            self.left_files = self.unsealed.pop(segment, {})
             segment.doomed = True
             segment.when_idle = self._want_maintenance
             self.doomed.append(segment)

@@ -130,13 +130,16 @@ def note_sealed(log: Log, segment: Segment) -> None:
 
 def _removals(log: Log) -> list[Chore]:
     segments = [s for s in log.doomed if not s.holds and not s.busy]
-    if not segments:
+    if not segments and not log.left_files:
         return []
     for segment in segments:
         log.doomed.remove(segment)
     log_start_offset = log.log_start_offset
+    left_files, log.left_files = log.left_files, {}
 
     def run() -> None:
+        for path, data in left_files.items():
+            write_file(log.files, path, data, sync=True)
         log.start_keeper.keep(log_start_offset, log.directory)
         for segment in segments:
             retention.unlink_segment(log.files, segment.directory, segment.base_offset)

@@ -146,6 +146,7 @@ class _Run:
         self.stored_epochs = checkpoint.read_epochs(files, directory)
         self.epochs = LeaderEpochs(self.stored_epochs.starts if self.stored_epochs else [])
         self.replay_from = 0
+        self.boundaries: list[producer_files.Encoded] = []  # producers between walked segments
         if not self.bases and mark is not None and mark.offset > 0:
             raise StorageError(
                 Kind.CORRUPT,
@@ -229,6 +230,8 @@ class _Run:
         first = next(base for base in self.bases if base not in self.digests)
         self._load_producers(first)
         for number, base in enumerate(self.bases):
+            if base > first:
+                self.boundaries.append(producer_files.encode(self.recovery.producers, base))
             if base in self.digests:
                 self._keep_sealed(base)
                 if base > first:  # the seals before it were lost; its producers are not yet known
@@ -410,6 +413,9 @@ class _Run:
         indexed = {segment.base_offset for segment in self.recovery.segments if segment.indexed}
         end_offset = self.recovery.end_offset
         before = self.files.list_directory(self.directory)
+        for boundary in self.boundaries:  # a crash came before the seal that would have written it
+            if boundary.offset in bases and boundary.offset not in self.digests:
+                boundary.write(self.files, self.directory)
         unsure = {end_offset, *bases}.difference(self.digests)
         if self.start is Start.CLEAN:
             unsure.clear()
