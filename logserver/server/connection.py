@@ -13,9 +13,11 @@ whose answer is not there yet. `flush` sends from its head until something block
 the next slice in one `send`, slices by `sendfile` with the bytes before them marked MSG_MORE. A
 slice is released when its last byte has left or the connection closes.
 
-Limits. A peer that does not read its answers, or waits for `queued.max.requests` of them, stops
-being read: its memory here is bounded by what one turn can add. A breach of the protocol, a frame
-that stalls and an idle connection close this connection and nothing else.
+Limits. A peer that does not read its answers (`OUT_BYTES_MAX`), waits for `queued.max.requests` of
+them or asks for too much at once (`FRAMES_PER_TURN`) is `_behind`: its whole frames stay in the
+buffer, nothing more is received, and it goes on when there is room. So its memory here is bounded
+by one answer more than that. A breach of the protocol, a frame that stalls, an idle connection and
+a bug of ours that a request meets close this connection and nothing else.
 """
 
 from __future__ import annotations
@@ -47,6 +49,14 @@ SIZE = Struct(">i")
 FRAME_BYTES_MIN = 8
 # One flush sends at most this much by sendfile before the others get their turn.
 TURN_BYTES_MAX = 4 * 1024 * 1024
+# Answers of one connection that wait to be sent: past this it is not read any more. One more
+# answer may come on top, so this bounds what a peer that asks and never reads costs.
+OUT_BYTES_MAX = 1024 * 1024
+# A slice that waits: the object, its segment's hold, its places in lists.
+SLICE_BYTES = 1024
+# Requests of one connection that are handled before the others get their turn: 2 MB of the
+# smallest requests are 100,000, and some of them take a millisecond.
+FRAMES_PER_TURN = 256
 # Less than this left over in the arena is copied out; more takes the arena along.
 TAKE_ARENA_DIVISOR = 4
 
@@ -73,6 +83,7 @@ class Reply:
             release_parts(answer)
             return
         self.answer = answer
+        connection.out_bytes += memory_bytes(answer)
         connection.replies_waiting -= 1
         connection.server.touch(connection)
 
@@ -85,6 +96,7 @@ class Connection:
     """A peer of the broker (`logserver.broker.peer.Peer`) on a raw socket."""
 
     __slots__ = (
+        "_behind",
         "_buffer",
         "_filled",
         "_populating",
@@ -133,6 +145,7 @@ class Connection:
         self._writing = False
         self._reading = True
         self._populating = False
+        self._behind = False
         server.loop.add_reader(self.fd, self.on_readable)
 
     # In.
@@ -160,46 +173,82 @@ class Connection:
             return
         server.counters.received_bytes += count
         self.active_ms = server.uptime_ms()
+        self._take(buffer, start, end)
+        server.turn()
+
+    def _take(self, buffer: memoryview, start: int, end: int) -> None:
+        """Handle the frames in buffer[start:end], keep what is left of it, send what is ready.
+
+        An exception that nobody expected is a bug of ours; it costs this connection only.
+        """
+        server = self.server
         try:
             start = self._handle_frames(buffer, start, end, server.now_ms())
+            if start == end:
+                if self._buffer is not None:
+                    server.buffers.release(self._buffer)
+                    self._buffer = None
+                self.frame_since_ms = 0
+            elif self.closed or not self._keep(buffer, start, end):
+                return
+            self.flush()
         except ProtocolError as breach:
             self.flush()  # what was asked before the breach has its answer
             if not self.closed:
                 server.breach(self, str(breach))
-            return
-        if self.closed:
-            return
-        if start == end:
-            if self._buffer is not None:
-                server.buffers.release(self._buffer)
-                self._buffer = None
-            self.frame_since_ms = 0
-        elif not self._keep(buffer, start, end):
-            return
-        if self.out:
-            self.flush()
-        server.turn()
+        except Exception as error:  # noqa: BLE001 - logged in full by `bug`
+            server.bug(error, self)
 
     def _handle_frames(self, buffer: memoryview, start: int, end: int, now_ms: int) -> int:
-        """Answer every whole frame in buffer[start:end]; the position after the last one."""
+        """Answer the whole frames in buffer[start:end]; the position after the last one handled.
+
+        Stops early, `_behind`, when others must have their turn or the peer must read first.
+        """
         broker = self.server.broker
         out = self.out
         frame_bytes_max = self.server.frame_bytes_max
+        out_bytes = self.out_bytes
+        replies_max = self.server.replies_max
+        frames_left = FRAMES_PER_TURN
         while end - start >= 4:
             (size_bytes,) = SIZE.unpack_from(buffer, start)
             if size_bytes < FRAME_BYTES_MIN or size_bytes > frame_bytes_max:
                 raise ProtocolError(f"a frame of {size_bytes} bytes")
             stop = start + 4 + size_bytes
-            if stop > end or self.closing:
+            if stop > end:
                 break
+            if (
+                not frames_left
+                or out_bytes > OUT_BYTES_MAX
+                or self.replies_waiting >= replies_max
+                or self.closing
+            ):
+                self._behind = True
+                break
+            frames_left -= 1
             answer = handle(broker, self, buffer[start + 4 : stop], now_ms)
-            if answer is not None:
-                if isinstance(answer, list):
-                    out.extend(answer)
-                else:
-                    out.append(answer)
+            if type(answer) is bytes:
+                out.append(answer)
+                out_bytes += len(answer)
+            elif answer is not None:
+                assert type(answer) is list
+                out.extend(answer)
+                out_bytes += memory_bytes(answer)
             start = stop
+        self.out_bytes = out_bytes
+        if self._behind or out_bytes > OUT_BYTES_MAX:
+            self._pause_reading()
         return start
+
+    def _go_on(self) -> None:
+        """Handle the whole frames that an earlier turn left in the buffer."""
+        if self.closed or not self._behind or not self._reading:
+            return
+        self._behind = self._reading = False
+        assert self._buffer is not None
+        self.server.uptime_ms()
+        self._take(self._buffer, self._start, self._filled)
+        self.server.turn()
 
     def _receive_end(self, buffer: memoryview) -> int:
         # Up to the end of the frame that is being received and no further: then the next one
@@ -211,7 +260,9 @@ class Connection:
 
     def _keep(self, buffer: memoryview, start: int, end: int) -> bool:
         """Keep the beginning of a frame that is not whole; False when the connection closed."""
-        if start != self._start or not self.frame_since_ms:
+        if self._behind:
+            self.frame_since_ms = 0
+        elif start != self._start or not self.frame_since_ms:
             self.frame_since_ms = self.active_ms
         left_bytes = end - start
         frame_bytes = 4 + SIZE.unpack_from(buffer, start)[0] if left_bytes >= 4 else 4
@@ -233,7 +284,7 @@ class Connection:
     def _move(self, buffer: memoryview, start: int, end: int, frame_bytes: int) -> bool:
         server = self.server
         left_bytes = end - start
-        fresh = server.buffers.acquire(min(frame_bytes, GROWTH * left_bytes))
+        fresh = server.buffers.acquire(max(left_bytes, min(frame_bytes, GROWTH * left_bytes)))
         if fresh is None:
             server.breach(self, "no memory left for a partial frame (queued.max.request.bytes)")
             return False
@@ -255,6 +306,7 @@ class Connection:
     def close_after_refusal(self) -> None:
         """Close once everything queued has left (acks=0 has no other way to hear a refusal)."""
         self.closing = True
+        self._pause_reading()
         self.server.touch(self)
 
     # Out.
@@ -268,7 +320,8 @@ class Connection:
                 head = out[0]
                 if type(head) is bytes:
                     if not self._send_bytes():
-                        break
+                        self._wait_writable()
+                        return
                 elif type(head) is Reply:
                     if head.answer is None:
                         break
@@ -280,6 +333,7 @@ class Connection:
                 else:
                     assert type(head) is FileSlice
                     if not head.hot and not self._is_warm(head):
+                        self._stop_writing()  # the socket may well be writable all the time
                         return
                     budget -= self._send_slice(head)
                     if budget <= 0 or (out and out[0] is head):
@@ -294,18 +348,30 @@ class Connection:
         self._drained()
 
     def _drained(self) -> None:
-        if self._writing and not self.out_bytes:
-            self._writing = False
-            self.server.loop.remove_writer(self.fd)
+        """Nothing can be sent now that is there: read on, if there is room for answers."""
+        if self._writing:
+            self._stop_writing()
+        if self.closing:
+            if not self.out:
+                self.close("error")
+            return
+        replies_max = self.server.replies_max
         if (
             not self._reading
-            and self.replies_waiting <= self.server.replies_max // 2
-            and not self.out_bytes
+            and self.replies_waiting <= (replies_max - 1 if self._behind else replies_max // 2)
+            and self.out_bytes <= OUT_BYTES_MAX // 2
+            and not self.server.draining
         ):
-            self._reading = True
+            self._resume_reading()
+
+    def _resume_reading(self) -> None:
+        self._reading = True
+        if self._behind:
+            self.server.loop.call_soon(self._go_on)
+        else:
+            if self.frame_since_ms:  # the pause was ours, not the peer's
+                self.frame_since_ms = self.server.uptime_ms()
             self.server.loop.add_reader(self.fd, self.on_readable)
-        if self.closing and not self.out:
-            self.close("error")
 
     def _send_bytes(self) -> bool:
         """Send all bytes at the head of `out` at once; False when the socket took only a part."""
@@ -323,12 +389,10 @@ class Connection:
         except BlockingIOError:
             sent_bytes = 0
         self.server.counters.sent_bytes += sent_bytes
+        self.out_bytes -= sent_bytes
         if sent_bytes == len(data):
-            self.out_bytes = 0
             return True
-        self.out_bytes = len(data) - sent_bytes
         out.appendleft(data[sent_bytes:])
-        self._wait_writable()
         return False
 
     def _send_slice(self, piece: FileSlice) -> int:
@@ -342,6 +406,7 @@ class Connection:
         self.server.counters.sent_file_bytes += sent_bytes
         if sent_bytes == piece.size_bytes:
             self.out.popleft()
+            self.out_bytes -= SLICE_BYTES
             piece.release()
         else:
             piece.position += sent_bytes
@@ -382,6 +447,11 @@ class Connection:
         # Whoever does not read its answers is not asked for more requests.
         self._pause_reading()
 
+    def _stop_writing(self) -> None:
+        if self._writing:
+            self._writing = False
+            self.server.loop.remove_writer(self.fd)
+
     def _pause_reading(self) -> None:
         if self._reading:
             self._reading = False
@@ -390,7 +460,19 @@ class Connection:
     def on_writable(self) -> None:
         """The peer has read: go on sending."""
         self.active_ms = self.server.uptime_ms()
-        self.flush()
+        try:
+            self.flush()
+        except Exception as error:  # noqa: BLE001 - logged in full by `bug`
+            self.server.bug(error, self)
+
+    @property
+    def reading(self) -> bool:
+        """Whether the peer is asked for more; a pause is ours and not to be held against it."""
+        return self._reading
+
+    def stop_reading(self) -> None:
+        """Take no more requests: the server stops (`Server.draining` keeps it so)."""
+        self._pause_reading()
 
     # The end.
 
@@ -420,6 +502,13 @@ class Connection:
             self._buffer = None
         self.sock.close()
         self.server.forget(self, reason, sentence)
+
+
+def memory_bytes(answer: bytes | list[Part]) -> int:
+    """What an answer that waits to be sent costs in memory, about."""
+    if type(answer) is bytes:
+        return len(answer)
+    return sum(len(part) if type(part) is bytes else SLICE_BYTES for part in answer)
 
 
 def release_parts(answer: bytes | list[Part]) -> None:

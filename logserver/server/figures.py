@@ -84,6 +84,7 @@ class FiguresPublisher:
             "requests": _slots(API_SLOTS, dict(enumerate(counters.requests))),
             "errors": _slots(ERROR_SLOTS, counters.errors),
             "protocol_errors": server.counters.breaches,
+            "internal_errors": server.counters.bugs,
             "appended_batches": counters.appended_batches,
             "appended_records": counters.appended_records,
             "appended_bytes": counters.appended_bytes,

@@ -56,6 +56,7 @@ class ServerCounters:
     __slots__ = (
         "accepted",
         "breaches",
+        "bugs",
         "closed",
         "received_bytes",
         "sent_bytes",
@@ -65,6 +66,7 @@ class ServerCounters:
     def __init__(self) -> None:
         self.accepted = 0
         self.breaches = 0
+        self.bugs = 0
         self.closed = dict.fromkeys(CLOSE_REASONS, 0)
         self.received_bytes = 0
         self.sent_bytes = 0
@@ -118,6 +120,7 @@ class Server:
     def start(self) -> None:
         """Accept connections and let time pass. Garbage collection ends here: see design."""
         sys.setswitchinterval(SWITCH_INTERVAL_S)
+        self.loop.set_exception_handler(self._on_exception)
         for listener in self.listeners:
             listener.start()
         self._schedule_tick()
@@ -161,6 +164,19 @@ class Server:
         """The peer broke the protocol: one line, counted, and its connection is gone."""
         self.counters.breaches += 1
         connection.close("protocol", f"the peer broke the protocol: {what}")
+
+    def bug(self, error: Exception, connection: Connection) -> None:
+        """An exception that nobody expected: logged, counted, and its connection is gone."""
+        logger.error("a bug of the server, met by a request; please report it", exc_info=error)
+        self.counters.bugs += 1
+        connection.close("error")
+
+    def _on_exception(self, _loop: AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What escaped a callback of the loop: logged and counted as a bug; the loop goes on."""
+        logger.error(
+            "a bug of the server: %s", context["message"], exc_info=context.get("exception")
+        )
+        self.counters.bugs += 1
 
     def touch(self, connection: Connection) -> None:
         """An answer of this connection has become ready: flush it at the end of the turn."""
@@ -217,10 +233,15 @@ class Server:
             for connection in touched:
                 connection.touched = False
                 if not connection.closed:
-                    connection.flush()
+                    try:
+                        connection.flush()
+                    except Exception as error:  # noqa: BLE001 - logged in full by `bug`
+                        self.bug(error, connection)
 
     def _begin_commit(self) -> None:
         self._commit_scheduled = False
+        if self.ended:
+            return
         task = self.broker.commit.begin()
         if task is not None:
             began_ns = time.monotonic_ns()
@@ -258,6 +279,8 @@ class Server:
     def _expire_waits(self) -> None:
         self._wait_timer = None
         self._wait_due_ms = NEVER_MS
+        if self.ended:
+            return
         self.broker.waits.expire(self.broker, self.uptime_ms())
         self.turn()
 
@@ -267,6 +290,9 @@ class Server:
 
     def _tick(self) -> None:
         self.loop_delay_ns.observe(max(0, round((self.loop.time() - self._tick_due_s) * 1e9)))
+        if self.ended:
+            return
+        self._schedule_tick()  # first: time goes on, whatever happens in this tick
         uptime_ms = self.uptime_ms()
         self._begin_relaxed(uptime_ms)
         if uptime_ms - self._slow_tick_ms >= SLOW_TICK_MS:
@@ -275,8 +301,6 @@ class Server:
         if self.broker.commit.fenced and self.on_fenced is not None:
             self.on_fenced()
         self.turn()
-        if not self.ended:
-            self._schedule_tick()
 
     def _begin_relaxed(self, uptime_ms: int) -> None:
         task = self.broker.commit.begin_relaxed(uptime_ms)
@@ -297,8 +321,10 @@ class Server:
     def _close_overdue(self, uptime_ms: int) -> None:
         config = self.config
         for connection in list(self.connections.values()):
-            if connection.frame_since_ms and (
-                uptime_ms - connection.frame_since_ms > config.frame_deadline_ms
+            if (
+                connection.frame_since_ms
+                and connection.reading
+                and uptime_ms - connection.frame_since_ms > config.frame_deadline_ms
             ):
                 connection.close("slow", "a frame was not completed in time")
             elif uptime_ms - connection.active_ms > config.connections_max_idle_ms and (

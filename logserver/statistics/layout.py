@@ -149,6 +149,7 @@ METRICS: tuple[Metric, ...] = (
         _error_names(),
     ),
     _counter("protocol_errors", "Connections closed because the peer broke the protocol."),
+    _counter("internal_errors", "Exceptions that no code expected: bugs, each one in the log."),
     # data
     _counter("appended_batches", "Record batches appended by produce requests."),
     _counter("appended_records", "Records appended by produce requests."),
