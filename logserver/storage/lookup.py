@@ -5,7 +5,9 @@ a sequential read costs one dictionary look-up. Whoever starts in the middle pay
 over the segments and one in the segment's index.
 
 Indexes of sealed segments are mapped when somebody looks something up in them; a mapping costs a
-descriptor each, so only the last few stay mapped.
+descriptor each, so only the last few stay mapped. The small indexes of what this process sealed
+last stay in memory instead, with the first offset of each batch, which no file has: a replay of
+large batches then reads nothing at all to find its way.
 """
 
 from __future__ import annotations
@@ -16,18 +18,22 @@ from .segment import CorruptSegmentError, Segment
 
 HINTS_COUNT_MAX = 64  # a partition rarely has more readers
 MAPPED_COUNT_MAX = 8  # two indexes each
+# 12 bytes an entry: 3 MB in a partition that has 6 GB of large batches and is being replayed.
+KEPT_ENTRIES_MAX = 4096
+KEPT_COUNT_MAX = 64
 
 
 class Lookup:
     """The segments of one log by offset. `hints`: offset -> (segment, position) of a batch."""
 
-    __slots__ = ("bases", "hints", "interval_bytes", "mapped", "rebuilds_count", "segments")
+    __slots__ = ("bases", "hints", "interval_bytes", "kept", "mapped", "rebuilds_count", "segments")
 
     def __init__(self, segments: list[Segment], interval_bytes: int) -> None:
         self.segments = segments
         self.bases = [segment.base_offset for segment in segments]
         self.hints: dict[int, tuple[Segment, int]] = {}
         self.mapped: list[Segment] = []
+        self.kept: list[Segment] = []
         self.interval_bytes = interval_bytes
         self.rebuilds_count = 0
 
@@ -42,7 +48,17 @@ class Lookup:
         del self.segments[:count], self.bases[:count]
         self.hints.clear()
         self.mapped = [segment for segment in self.mapped if segment not in dropped]
+        self.kept = [segment for segment in self.kept if segment not in dropped]
         return dropped
+
+    def keep(self, segment: Segment) -> None:
+        """Decide what stays in memory of a segment that has just been sealed."""
+        if segment.offset_index.count > KEPT_ENTRIES_MAX:
+            segment.forget_indexes()
+            return
+        self.kept.append(segment)
+        if len(self.kept) > KEPT_COUNT_MAX:
+            self.kept.pop(0).forget_indexes()
 
     def segment_of(self, offset: int) -> Segment:
         """Return the segment whose range of offsets holds `offset`."""
@@ -88,7 +104,7 @@ class Lookup:
 
     def keep_mapped(self, segment: Segment) -> None:
         """Count a sealed segment among those whose indexes are mapped, and unmap the oldest."""
-        if segment.sealed and segment not in self.mapped:
+        if segment.sealed and segment not in self.mapped and segment not in self.kept:
             self.mapped.append(segment)
             if len(self.mapped) > MAPPED_COUNT_MAX:
                 self.mapped.pop(0).forget_indexes()

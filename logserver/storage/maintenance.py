@@ -124,7 +124,7 @@ def note_sealed(log: Log, segment: Segment) -> None:
         segment.sealed = True
         segment.named = True
         segment.allocated_bytes = segment.size_bytes
-        segment.forget_indexes()
+        log.lookup.keep(segment)
         log.wants_maintenance = log.wants_maintenance or bool(log.unsealed)
 
 

@@ -15,6 +15,7 @@ from logserver.storage import digest
 from logserver.storage.failing_files import FailingFiles
 from logserver.storage.files import RealFiles
 from logserver.storage.log import Log, SyncTask
+from logserver.storage.lookup import KEPT_COUNT_MAX, KEPT_ENTRIES_MAX
 from logserver.storage.maintenance import AHEAD_BYTES, FIRST_STEP_BYTES, STEP_BYTES
 from logserver.storage.simulated_files import MemoryFiles
 from tests.storage.bench import DIRECTORY, TOPIC_ID, Bench, counting_bench, make_batch
@@ -147,14 +148,28 @@ def test_a_disk_error_during_a_seal_fences() -> None:
     assert bench.read_all() == bench.kept()
 
 
-def test_a_sealed_segment_lets_go_of_its_memory() -> None:
+def test_a_sealed_segment_lets_go_of_a_large_index() -> None:
     """Ten gigabytes of log must not keep ten gigabytes' worth of index."""
-    bench = Bench(segment_bytes=50_000, index_interval_bytes=100)
-    bench.write_many(2000)
+    bench = Bench(segment_bytes=500_000, index_interval_bytes=0)
+    bench.write_many(2 * KEPT_ENTRIES_MAX + 4000, value_bytes=1)
     bench.sync()
     bench.maintain()
-    assert all(s.lazy_offset_index is None for s in bench.log.segments if s.sealed)
+    sealed = [segment for segment in bench.log.segments if segment.sealed]
+    assert sealed
+    assert all(s.lazy_offset_index is None for s in sealed)
     assert not bench.log.unsealed
+
+
+def test_small_indexes_of_what_was_sealed_last_stay_in_memory() -> None:
+    """So that a replay of large batches reads nothing to find its way; not of all segments."""
+    bench = Bench(segment_bytes=5000, index_interval_bytes=300)
+    while len(bench.log.segments) <= KEPT_COUNT_MAX + 3:
+        bench.write_many(20)
+        bench.sync()
+        bench.maintain()
+    sealed = [segment for segment in bench.log.segments if segment.sealed]
+    kept = [segment for segment in sealed if segment.lazy_offset_index is not None]
+    assert kept == bench.log.lookup.kept == sealed[-KEPT_COUNT_MAX:]
 
 
 def test_a_deleted_log_goes_after_its_delay_and_its_last_reader() -> None:

