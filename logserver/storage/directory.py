@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Final
 
 from . import checkpoint
 from .failure import Kind, StorageError
-from .files import File, Files, LockedError
+from .files import File, Files, LockedError, is_disk_full
 from .identity import Identity, check_node, create_identity, read_identity
 from .log import Log
 from .mark import MARK_INTERVAL_BYTES, MARK_INTERVAL_MS, Mark, MarkEntry, MarkWrite
@@ -378,6 +378,6 @@ REASONS: Final = {
 def _unusable(path: str, error: OSError) -> StorageError:
     reason = REASONS.get(error.errno or 0, str(error))
     return StorageError(
-        Kind.UNUSABLE,
+        Kind.FULL if is_disk_full(error) else Kind.UNUSABLE,
         f"cannot open data dir {path}: {reason}. Mend that or choose another --data-dir.",
     )

@@ -17,7 +17,7 @@ class Kind(Enum):
     FORMAT = "format"  # written by a newer server
     UNUSABLE = "unusable"  # absent, not a directory, read-only, no permission
     FENCED = "fenced"  # a sync failed; nothing is written until a restart
-    FULL = "full"  # the low-water mark of free space is reached
+    FULL = "full"  # no space to open it
     CORRUPT = "corrupt"  # files contradict each other in a way that recovery must not mend
 
 

@@ -182,7 +182,6 @@ class Run:
         expected = ProducerStates()
         for data in kept:
             expected.replay(HEADER.unpack_from(data))
-        start = log.log_start_offset
         assert remembered(log.producers) == remembered(expected), partition.name
         partition.batches = kept
         partition.acknowledged_offset = log.end_offset

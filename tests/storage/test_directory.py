@@ -61,7 +61,11 @@ def test_a_path_that_cannot_be_a_directory_is_refused_with_a_sentence(tmp_path: 
     with pytest.raises(StorageError, match="not a directory") as caught:
         LogDirectory.open(RealFiles(), config, now_ms=NOW_MS)
     assert caught.value.kind is Kind.UNUSABLE
-    for number, words in ((errno.EROFS, "read-only"), (errno.EACCES, "permission denied")):
+    for number, words in (
+        (errno.EROFS, "read-only"),
+        (errno.EACCES, "permission denied"),
+        (errno.ENOSPC, "the disk is full"),
+    ):
         files = FailingFiles(MemoryFiles(), fail_at=1, error=number, kinds=["lock"])
         with pytest.raises(StorageError, match=words):
             LogDirectory.open(files, load({"log.dir": DATA}), now_ms=NOW_MS)
