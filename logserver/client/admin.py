@@ -12,11 +12,11 @@ Every call is one request and its answer; a refusal raises `ClientError` with th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal, NamedTuple, Self
 
 from logserver.client import connection as wire
-from logserver.client.cluster import Cluster, closing_on_error
+from logserver.client.cluster import Cluster, TopicMetadata, closing_on_error
 from logserver.client.connection import Address, Connection
 from logserver.client.failure import ClientError, refusal
 from logserver.client.offsets import (
@@ -134,7 +134,9 @@ class Admin:
         configs: Mapping[str, str] | None = None,
         validate_only: bool = False,
     ) -> int:
-        """Create a topic, -1 taking the server's defaults; returns its number of partitions."""
+        """Create a topic, -1 taking the server's defaults; returns its number of partitions.
+
+        Returns when the topic can be used."""
         topic = {
             "name": name,
             "num_partitions": partitions,
@@ -153,6 +155,8 @@ class Admin:
         )
         row = _one(answer["topics"])
         _check(f"create topic {name}", row)
+        if not validate_only:
+            self._wait_topic(name, lambda topic: topic is not None)
         count: int = row.get("num_partitions", partitions)
         return count
 
@@ -167,8 +171,8 @@ class Admin:
             },
             timeout_ms=self.request_timeout_ms,
         )
-        self.cluster.topics.pop(name, None)
         _check(f"delete topic {name}", _one(answer["responses"]))
+        self._wait_topic(name, lambda topic: topic is None)
 
     def add_partitions(self, name: str, total_count: int, *, validate_only: bool = False) -> None:
         """Grow a topic to `total_count` partitions."""
@@ -181,8 +185,18 @@ class Admin:
             },
             timeout_ms=self.request_timeout_ms,
         )
-        self.cluster.topics.pop(name, None)
         _check(f"grow topic {name} to {total_count} partitions", _one(answer["results"]))
+        if not validate_only:
+            self._wait_topic(name, lambda topic: topic is None or len(topic.leaders) >= total_count)
+
+    def _wait_topic(self, name: str, is_seen: Callable[[TopicMetadata | None], bool]) -> None:
+        """Wait until the broker that we ask sees what the controller has done: in Kafka its
+        metadata is a moment behind. After the request's timeout it is no longer our concern."""
+        for _ in self.cluster.attempts(self.request_timeout_ms):
+            self.cluster.refresh([name])
+            topic = self.cluster.topics.get(name)
+            if is_seen(topic) and (topic is None or -1 not in topic.leaders.values()):
+                return
 
     def list_topics(self, *, internal: bool = False) -> list[Topic]:
         """All topics by name; internal ones only when asked for."""

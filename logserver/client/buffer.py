@@ -328,6 +328,8 @@ class Buffer:
                     self.changed.wait(remaining_s)
             finally:
                 self.flushing -= 1
+            if self.failure is not None:
+                raise self.failure
 
     def wake(self) -> None:
         """Bring the sender out of its sleep."""
@@ -354,18 +356,22 @@ class Buffer:
         queue.open = None
 
     def complete(self, batches: Sequence[Batch]) -> None:
-        """Batches are done: free their bytes, tell the waiting, call the callbacks."""
-        if not batches:
-            return
+        """Batches are delivered or have failed: free their bytes, tell the waiting. They stay
+        unfinished until `finish`, so that a flush ends behind their callbacks."""
         with self.lock:
             for batch in batches:
                 batch.done = True
                 batch.records = []
                 batch.encoded = None
                 self.free_bytes += batch.size_bytes - HEADER_BYTES
-                self.unfinished_count -= 1
-            half_is_free = self.free_bytes * 2 >= self.capacity_bytes
-            if not self.waiting_for_space or half_is_free or not self.unfinished_count:
+            if not self.waiting_for_space or self.free_bytes * 2 >= self.capacity_bytes:
+                self.changed.notify_all()
+
+    def finish(self, count: int) -> None:
+        """The callbacks of `count` batches have run."""
+        with self.lock:
+            self.unfinished_count -= count
+            if not self.unfinished_count:
                 self.changed.notify_all()
 
     def close(self) -> None:

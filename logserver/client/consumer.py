@@ -131,7 +131,9 @@ class Consumer:
         `OffsetOutOfRange`, or what kept its leader away); `seek` clears that.
         """
         while True:
-            yield from self._current
+            # Not `yield from`: it would close the batch's iterator when a caller breaks off.
+            for record in self._current:  # noqa: UP028
+                yield record
             batch = self._next_batch(None)
             if batch is None:
                 return
@@ -145,7 +147,8 @@ class Consumer:
         deadline_s = time.monotonic() + timeout_ms / 1000
         records = list(islice(self._current, records_max))
         while len(records) < records_max:
-            batch = self._next_batch(0.0 if records else deadline_s)
+            # What there is comes first: a failure is raised by a call that has nothing to return.
+            batch = self._fetcher.take() if records else self._next_batch(deadline_s)
             if batch is None:
                 break
             self._current = self._records(batch)
@@ -273,7 +276,7 @@ class Consumer:
         except ProtocolError as error:
             message = f"{assigned} at offset {assigned.consumed_offset}: {error}"
             assigned.failure = ClientError("corrupt", message)
-            raise assigned.failure from error
+            return
         if assigned.generation == generation:
             next_offset = header.base_offset + header.last_offset_delta + 1
             assigned.consumed_offset = max(assigned.consumed_offset, next_offset)

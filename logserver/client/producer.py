@@ -37,6 +37,8 @@ from logserver.client.upkeep import Settings
 from logwire.batch import Headers, RecordFields
 from logwire.compression import CODECS
 
+BytesLike = bytes | bytearray | memoryview
+
 LOG: Final = logging.getLogger("logserver.client")
 
 _EXIT_TIMEOUT_S: Final = 10.0
@@ -136,9 +138,9 @@ class Producer:
     def send(
         self,
         topic: str,
-        value: bytes | None,
+        value: BytesLike | None,
         *,
-        key: bytes | None = None,
+        key: BytesLike | None = None,
         headers: Headers = (),
         timestamp_ms: int | None = None,
         partition: int | None = None,

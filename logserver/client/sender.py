@@ -8,12 +8,16 @@ Order and exactly-once per partition rest on sequences (KIP-98). A batch gets it
 is first sent and keeps it in every retry, so that the server recognises what it already has. After
 a failure nothing new is sent to that partition until all that is in flight has been answered; what
 failed then goes out again in the old order, one batch at a time: the server remembers five batches,
-and a retry that overtook its own first attempt by more would be taken for a gap.
+and a retry that its successors overtook by more would be taken for a gap. Alone goes also the first
+batch under a new producer id: a Kafka broker that does not know the id takes any sequence for the
+first, and would append the second batch when it became the leader between the two.
 
     answer                                  what happens to the batch
     NONE, DUPLICATE_SEQUENCE_NUMBER         delivered
     retriable, connection lost, no answer   again after a pause, same sequence; metadata refreshed
     OUT_OF_ORDER_SEQUENCE behind a retry    again: the server saw the gap that the retry will fill
+    OUT_OF_ORDER_SEQUENCE otherwise         again under a new producer id, with a warning: the log
+                                            has lost what was acknowledged before (as Kafka's does)
     UNKNOWN_PRODUCER_ID                     again under a new producer id: the log forgot the old
     anything else                           failed; later batches start over under a new producer id
     `delivery_timeout_ms` has passed        failed, with the last reason
@@ -154,8 +158,10 @@ class Sender:
         self.timer.by(expiry_s)
         if queue.recovering:
             return False
-        if queue.in_flight and (head.attempts or queue.in_flight[0].attempts):
-            return False
+        if queue.in_flight:
+            first = queue.in_flight[0]
+            if head.attempts or first.attempts or first.base_sequence == 0:
+                return False
         if head.retry_at_s > now_s:
             self.timer.by(head.retry_at_s)
             return False
@@ -349,7 +355,8 @@ class Sender:
         earlier = queue.has_earlier(batch)
         if code == errors.OUT_OF_ORDER_SEQUENCE_NUMBER and (earlier or queue.starts_over):
             self._retry(batch, failure)
-        elif code == errors.UNKNOWN_PRODUCER_ID:
+        elif code in (errors.UNKNOWN_PRODUCER_ID, errors.OUT_OF_ORDER_SEQUENCE_NUMBER):
+            LOG.warning("%s does not know its producer's last batches: %s", queue, failure)
             queue.starts_over = True
             self._retry(batch, failure)
         elif is_retriable(code):
@@ -385,6 +392,8 @@ class Sender:
         self._finish([batch])
 
     def _finish(self, batches: list[Batch]) -> None:
+        if not batches:
+            return
         self.buffer.complete(batches)
         for batch in batches:
             for callback, index in batch.callbacks:
@@ -393,6 +402,7 @@ class Sender:
                 except Exception:
                     LOG.exception("a delivery callback failed")
             batch.callbacks = []
+        self.buffer.finish(len(batches))
 
     def _retry(self, batch: Batch, failure: ClientError) -> None:
         self.retries_count += 1

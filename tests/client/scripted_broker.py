@@ -47,6 +47,7 @@ class ScriptedBroker:
         self.requests: list[tuple[int, Message]] = []
         self.producers: dict[tuple[int, int], deque[tuple[int, int, int]]] = {}
         self.next_producer_id = 1
+        self.accepts_any_first_sequence = False  # as Kafka does for a producer it does not know
         self.log_start_offset = 0
         self._lock = Lock()
         self._connections: list[socket.socket] = []
@@ -212,7 +213,8 @@ class ScriptedBroker:
                 if (first_known, last_known) == (header.base_sequence, last):
                     return 0, known_offset
             expected = known[-1][1] + 1 & 0x7FFFFFFF if known else 0
-            if header.base_sequence != expected:
+            is_taken = not known and self.accepts_any_first_sequence
+            if header.base_sequence != expected and not is_taken:
                 return OUT_OF_ORDER_SEQUENCE_NUMBER, -1
             known.append((header.base_sequence, last, offset))
         HEADER.pack_into(batch, 0, offset, *header[1:])

@@ -72,6 +72,7 @@ def test_completion_frees_bytes_and_tells_deliveries(buffer: Buffer) -> None:
     good.append_time_ms = 9
     bad.error = ClientError("too_large", "too large")
     buffer.complete([good, bad])
+    buffer.finish(2)
     assert [deliveries[i].result().offset for i in range(3)] == [40, 41, 42]
     assert deliveries[0].result() == ("t", 3, 40, 9)
     assert deliveries[3].error is bad.error
@@ -138,6 +139,8 @@ def test_flushing_waits_for_everything(buffer: Buffer) -> None:
     flushing = Thread(target=buffer.flush, args=(None,))
     flushing.start()
     buffer.complete(take(queue))
+    assert flushing.is_alive()
+    buffer.finish(1)
     flushing.join(10)
     assert not flushing.is_alive()
 

@@ -94,17 +94,37 @@ def test_a_retry_goes_alone_so_that_the_server_still_knows_its_first_attempt() -
         assert broker.values() == sent
 
 
-@pytest.mark.parametrize(
-    "code", [errors.OUT_OF_ORDER_SEQUENCE_NUMBER, errors.INVALID_PRODUCER_EPOCH]
-)
-def test_a_lost_sequence_is_told_and_the_partition_goes_on(code: int) -> None:
-    """Nothing earlier is unresolved: the log does not hold what it should, nobody can mend it."""
-    with ScriptedBroker(["ok", code]) as broker, producer(broker, max_in_flight=1) as client:
+def test_a_fenced_producer_is_told_and_the_partition_goes_on() -> None:
+    """Somebody else has the producer id; the next batch goes out under a fresh one."""
+    faults: list[Fault] = ["ok", errors.INVALID_PRODUCER_EPOCH]
+    with ScriptedBroker(faults) as broker, producer(broker) as client:
         client.send("t", b"one").result(10_000)
-        with pytest.raises(ClientError, match=errors.ERRORS[code].name):
+        with pytest.raises(ClientError, match="INVALID_PRODUCER_EPOCH"):
             client.send("t", b"two").result(10_000)
         client.send("t", b"three").result(10_000)
         assert broker.values() == [b"one", b"three"]
+
+
+def test_a_log_that_lost_its_tail_is_written_on(caplog: pytest.LogCaptureFixture) -> None:
+    """The sequence has a gap that nobody can fill: a warning, and a fresh producer id."""
+    with ScriptedBroker() as broker, producer(broker) as client:
+        for value in (b"one", b"two", b"three"):
+            client.send("t", value).result(10_000)
+        for known in broker.producers.values():
+            known.pop()
+        broker.batches[0].pop()
+        assert client.send("t", b"four").result(10_000).offset == 2
+        assert broker.values() == [b"one", b"two", b"four"]
+    assert "t-0 does not know its producer's last batches" in caplog.text
+
+
+def test_the_first_batch_under_a_new_id_goes_alone() -> None:
+    """A leader that is just being elected refuses it and would take the second for the first."""
+    with ScriptedBroker([errors.NOT_LEADER_OR_FOLLOWER]) as broker, producer(broker) as client:
+        broker.accepts_any_first_sequence = True
+        deliveries = [client.send("t", value) for value in values(40)]
+        assert [one.result(10_000).offset for one in deliveries] == list(range(40))
+        assert broker.values() == values(40)
 
 
 def test_a_duplicate_counts_as_delivered() -> None:
@@ -158,12 +178,20 @@ def test_many_partitions_share_requests() -> None:
         assert client.statistics()["requests_count"] < 100
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_bug_in_the_sender_is_told_to_everybody() -> None:
     """No delivery waits for ever, and the next send says why."""
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
     with ScriptedBroker() as broker, producer(broker, linger_ms=60_000) as client:
         delivery = client.send("t", b"one")
-        client._sender._die(ZeroDivisionError("a bug"))
+        client._sender._take_ripe = fail  # type: ignore[method-assign, assignment]
+        client._buffer.wake()
         with pytest.raises(ClientError, match="sender has failed: ZeroDivisionError"):
             delivery.result(10_000)
         with pytest.raises(ClientError, match="sender has failed"):
             client.send("t", b"two")
+        with pytest.raises(ClientError, match="sender has failed"):
+            client.flush()
