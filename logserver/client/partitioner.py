@@ -10,7 +10,6 @@ move to a random other (KIP-480, KIP-794): full batches instead of one record to
 
 from __future__ import annotations
 
-import random
 from functools import lru_cache
 from struct import unpack_from
 from typing import Final
@@ -56,7 +55,10 @@ class StickyChoice:
         self.partition_count = partition_count
         self._stay_bytes = stay_bytes
         self._left_bytes = stay_bytes
-        self._random = random.Random(seed)
+        # Imported here: it brings OpenSSL's hashes along, 10 ms that most commands can do without.
+        from random import Random
+
+        self._random = Random(seed)
         self.current = self._random.randrange(partition_count)
 
     def choose(self, size_bytes: int) -> int:
