@@ -1,9 +1,10 @@
 """The durable mark: how far each partition of a log directory is known to be on the device.
 
 The rule of the file: the mark is a *lower bound*. It is written after the syncs it speaks of, so it
-may lag (at most `MARK_INTERVAL_MS` or `MARK_INTERVAL_BYTES` behind) and never leads. Recovery draws
-its line there: below the mark an invalid batch is corruption and nothing is cut, above it the first
-invalid batch ends the log (see `recovery`).
+may lag and never leads. Whoever owns the directory asks once a second whether it is due: after
+`MARK_INTERVAL_MS`, `MARK_INTERVAL_BYTES` or a roll. Recovery draws its line there: below the mark
+an invalid batch is corruption and nothing is cut, above it the first invalid batch ends the log
+(see `recovery`).
 
 One file per directory, `durable-mark`, two slots of equal size. A write fills the slot that the
 last write did not, and is synced before the other may be touched: a power cut can spoil one slot,
@@ -33,8 +34,8 @@ from logwire.checksum import crc32c
 from .files import File, Files
 
 MARK_FILE: Final = "durable-mark"
-MARK_INTERVAL_MS: Final = 1000  # recovery scans at most what was written in one second ...
-MARK_INTERVAL_BYTES: Final = 16 << 20  # ... or 16 MB, a few ms of CRC
+MARK_INTERVAL_MS: Final = 900  # just below the second after which it is asked for again
+MARK_INTERVAL_BYTES: Final = 16 << 20  # a few ms of CRC
 SLOT_BYTES_MIN: Final = 4096  # a page; room for some 60 partitions before the first growth
 MAGIC: Final = b"LMRK"
 

@@ -191,3 +191,24 @@ def test_no_kill_loses_or_doubles_an_acknowledged_record(
     assert server.stop() == 0
     assert list(verify_directory(RealFiles(), str(server.data_dir))) == []
     print(f"{kills_count} kills, {records_count} records acknowledged before them")
+
+
+def test_verify_beside_a_server_under_load_finds_nothing(
+    start_server: Callable[..., ServerProcess],
+) -> None:
+    """It keeps below the durable mark, while segments roll, are sealed and marks are written."""
+    server = start_server({"log.index.interval.bytes": "1000"})
+    load = Load(server, Random(1))
+    ledger = load.ledgers[0]
+    client = RawClient(server.kafka_address)
+    for _ in range(40):
+        for _ in range(10):
+            for _ in range(IN_FLIGHT_MAX):
+                batch = ledger.make(next(load.numbers), 100, time.time_ns() // 1_000_000)
+                client.send_batch(TOPIC, ledger.partition, batch.data)
+            for _ in range(IN_FLIGHT_MAX):
+                code, offset = client.receive_offset()
+                assert code == 0
+                ledger.acknowledge(offset)
+        assert list(verify_directory(RealFiles(), str(server.data_dir))) == []
+    client.close()
