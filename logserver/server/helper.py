@@ -11,6 +11,7 @@ to 0.5 ms instead of Python's 5 ms.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import threading
@@ -50,7 +51,8 @@ class Helper:
     def submit(self, run: Callable[[], Any], finish: Callable[[Any], None]) -> None:
         """Call `run` in the thread, then `finish(result)` on the loop.
 
-        An exception of `run` is our bug, except OSError, which jobs return as a value.
+        An OSError of `run` is its result. Any other exception is our bug: it is logged, and the
+        result is an EIO, so that whoever waits for the device hears that it failed.
         """
         self._pending += 1
         self._queue.put((run, finish))
@@ -66,6 +68,9 @@ class Helper:
                 result = run()
             except OSError as error:
                 result = error
+            except Exception as error:
+                logger.exception("a bug of the server in a helper thread")
+                result = OSError(errno.EIO, f"a bug of the server: {error!r}")
             done.append((finish, result))
             os.eventfd_write(eventfd, 1)
 
@@ -78,7 +83,11 @@ class Helper:
         while done:
             finish, result = done.popleft()
             self._pending -= 1
-            finish(result)
+            try:
+                finish(result)
+            except Exception:
+                # The results behind it must not wait for the next job.
+                logger.exception("a bug of the server after a helper's job")
 
     def close(self) -> None:
         """Finish what was submitted and end the thread."""

@@ -68,3 +68,38 @@ def test_closing_finishes_what_was_submitted(loop: asyncio.AbstractEventLoop) ->
         helper.submit(lambda number=number: number, heard.append)  # type: ignore[misc]
     helper.close()
     assert heard == list(range(10))
+
+
+def test_a_bug_in_a_job_is_a_failure_of_the_device_to_who_waits(
+    loop: asyncio.AbstractEventLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The thread lives on: a commit behind it would otherwise wait for ever."""
+    helper = Helper(loop, "test")
+    heard: list[object] = []
+
+    def buggy() -> None:
+        raise KeyError("nobody expected this")
+
+    helper.submit(buggy, heard.append)
+    helper.submit(lambda: 7, heard.append)
+    helper.close()
+    assert isinstance(heard[0], OSError)
+    assert heard[1] == 7
+    assert "KeyError" in caplog.text
+
+
+def test_a_bug_in_a_finish_does_not_hold_back_the_others(
+    loop: asyncio.AbstractEventLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Results that were collected in the same turn reach their askers."""
+    helper = Helper(loop, "test")
+    heard: list[int] = []
+
+    def buggy(_: int) -> None:
+        raise KeyError("nobody expected this")
+
+    helper.submit(lambda: 1, buggy)
+    helper.submit(lambda: 2, heard.append)
+    helper.close()
+    assert heard == [2]
+    assert "KeyError" in caplog.text
