@@ -8,6 +8,7 @@ per turn.
 
 from __future__ import annotations
 
+import errno
 import logging
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,8 @@ from logserver.broker.metadata_log import (
 from logserver.broker.partition import Partition
 from logserver.broker.sessions import SessionCache
 from logserver.config import topic_config
-from logserver.storage.files import is_disk_full
+from logserver.storage import checkpoint
+from logserver.storage.files import is_passing
 
 if TYPE_CHECKING:
     from random import Random
@@ -139,14 +141,31 @@ class Broker:
         reconcile(directory, broker.image, now_ms)
         for topic in broker.image.topics.values():
             for index in topic.partitions:
-                broker.create_partition(topic, index, now_ms)
+                broker.open_partition(topic, index, now_ms)
         broker.check_disk()
         return broker
 
     # Topics come and go.
 
     def create_partition(self, topic: Topic, index: int, now_ms: int) -> Partition:
-        """Make or open the log of a partition that the image has, and serve it. Raises OSError."""
+        """Make the log of a new partition that the image has, and serve it.
+
+        What a creation or removal that failed has left under its name is set aside first; a start
+        has done so already (`directories`). Raises OSError, StorageError, CheckpointError.
+        """
+        name = f"{topic.name}-{index}"
+        path = f"{self.directory.path}/{name}"
+        if name not in self.directory.logs and self.directory.files.is_directory(path):
+            found = checkpoint.read_topic_id(self.directory.files, path)
+            if found is not None and found != topic.topic_id:
+                self.directory.discard(name, now_ms)
+        return self.open_partition(topic, index, now_ms)
+
+    def open_partition(self, topic: Topic, index: int, now_ms: int) -> Partition:
+        """Open or make the log of a partition that the image has, and serve it.
+
+        Raises OSError, StorageError, CheckpointError.
+        """
         config = topic_config(self.config, self.image.topic_configs(topic.name))
         log = self.directory.open_log(
             f"{topic.name}-{index}", config, topic_id=topic.topic_id, now_ms=now_ms
@@ -163,7 +182,7 @@ class Broker:
     def drop_partition(self, topic_id: bytes, index: int, now_ms: int) -> None:
         """Serve a partition no more; its space is freed later. Who waits on it hears so.
 
-        Raises OSError when its directory cannot be renamed.
+        Raises OSError when its directory cannot be renamed; it is not served all the same.
         """
         partition = self.partitions.pop((topic_id, index))
         del self.partitions_by_name[partition.name, index]
@@ -174,7 +193,12 @@ class Broker:
             del self.routes[partition.name]
         self.commit.forget(partition)
         self.woken.append(partition)
-        self.deleted.append(self.directory.delete_log(f"{partition.name}-{index}", now_ms))
+        try:
+            self.deleted.append(self.directory.delete_log(f"{partition.name}-{index}", now_ms))
+        except OSError as error:
+            if not is_passing(error):
+                self.fence(error)
+            raise
 
     def reconfigure(self, topic: Topic) -> None:
         """The configuration of a topic has changed in the image: its partitions follow."""
@@ -286,6 +310,10 @@ class Broker:
     def tick(self, now_ms: int) -> list[Chore]:
         """Once a second: what time asks for, as (run, finish) pairs for a helper thread."""
         self.check_disk()
+        metadata = self.metadata_partition.log
+        if metadata.fenced and not self.commit.fenced:
+            # Nothing can be changed any more, and what was not synced never will be.
+            self.fence(OSError(errno.EIO, metadata.fenced))
         self.upkeep.extend(p for p in self.partitions.values() if p.log.wants_maintenance)
         chores = self.take_upkeep()
         mark = self.directory.begin_mark(now_ms)
@@ -327,7 +355,7 @@ class Broker:
             try:
                 log.retention(now_ms)
             except OSError as error:
-                if not is_disk_full(error):
+                if not is_passing(error):
                     self.fence(error)
                     return
 

@@ -31,8 +31,11 @@ from logserver.broker.metadata_log import METADATA_TOPIC, corrupt
 from logserver.storage import checkpoint
 from logserver.storage.creation import TEMPORARY_SUFFIX
 from logserver.storage.failure import Kind, StorageError
+from logserver.storage.maintenance import DELETED_SUFFIX, NAME_BYTES_MAX, deleted_name
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from logserver.broker.image import Image
     from logserver.storage.directory import LogDirectory
     from logserver.storage.log import Log
@@ -85,9 +88,20 @@ def reconcile(directory: LogDirectory, image: Image, now_ms: int) -> None:
             directory.discard(name, now_ms)
             del present[name]
     for leftover in list(directory.leftovers):
-        name = leftover.rsplit(".", 1)[0]
-        if name in owned and name not in present:
-            _restore(directory, leftover, name, owned[name])
+        former = _name_before(leftover, owned)
+        if former is not None and former not in present:
+            _restore(directory, leftover, former, owned[former])
+
+
+def _name_before(leftover: str, owned: Mapping[str, bytes]) -> str | None:
+    """The partition directory that was renamed to this, if it may be one of a live topic."""
+    name, _, tail = leftover.rpartition(".")
+    if name in owned:
+        return name
+    if len(leftover) < NAME_BYTES_MAX:
+        return None
+    unique = tail.removesuffix(DELETED_SUFFIX)  # a long name was cut
+    return next((long for long in owned if deleted_name(long, unique) == leftover), None)
 
 
 def _is_empty(directory: LogDirectory, name: str) -> bool:

@@ -29,7 +29,7 @@ from logserver.broker.batch_checks import (
     is_zstd,
     whole_batch,
 )
-from logserver.storage.files import is_disk_full
+from logserver.storage.files import is_disk_full, is_passing
 from logserver.storage.log import FencedError
 from logserver.storage.producers import SEQUENCE_MAX
 from logwire import errors
@@ -283,6 +283,8 @@ def _write_failed(broker: Broker, error: OSError) -> Outcome:
         return _refuse(broker, errors.KAFKA_STORAGE_ERROR, str(error))
     if is_disk_full(error):
         broker.disk_filled()
+    elif is_passing(error):  # no descriptor for a roll: nothing was written, the next may find one
+        return _refuse(broker, errors.KAFKA_STORAGE_ERROR, str(error))
     else:
         broker.fence(error)
     return _refuse(broker, errors.KAFKA_STORAGE_ERROR, broker.unwritable_reason)

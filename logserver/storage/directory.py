@@ -37,6 +37,7 @@ from .failure import Kind, StorageError
 from .files import File, Files, LockedError, is_disk_full
 from .identity import Identity, check_node, create_identity, read_identity
 from .log import Log
+from .maintenance import DELETED_SUFFIX, deleted_name
 from .mark import MARK_INTERVAL_BYTES, MARK_INTERVAL_MS, Mark, MarkEntry, MarkWrite
 
 if TYPE_CHECKING:
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 
 LOCK_FILE: Final = ".lock"
 CLEAN_FILE: Final = ".logserver_cleanshutdown"
-DELETED_SUFFIX: Final = "-delete"
 
 
 class LogDirectory:
@@ -203,19 +203,19 @@ class LogDirectory:
     def delete_log(self, name: str, now_ms: int) -> Log:
         """Give up a log: its name is free at once, its space later (`Log.removal`).
 
-        Raises OSError.
+        Raises OSError when the directory cannot be renamed: then its space is freed by a restart,
+        or by a `discard` before the name is used again.
         """
-        log = self.logs[name]
-        log.delete(self._unique(now_ms), now_ms)
-        del self.logs[name]
+        log = self.logs.pop(name)
         self._moved.pop(log, None)
         self.mark.forget(name)
+        log.delete(self._unique(now_ms), now_ms)
         return log
 
     def discard(self, name: str, now_ms: int) -> None:
         """Put a partition directory that no topic owns among the leftovers. Raises OSError."""
         assert name not in self.logs
-        leftover = f"{name}.{self._unique(now_ms)}{DELETED_SUFFIX}"
+        leftover = deleted_name(name, self._unique(now_ms))
         self.files.rename(f"{self.path}/{name}", f"{self.path}/{leftover}")
         self.files.sync_directory(self.path)
         self.mark.forget(name)

@@ -46,6 +46,11 @@ def is_disk_full(error: OSError) -> bool:
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
+def is_passing(error: OSError) -> bool:
+    """Tell whether this error says nothing about the disk's health: full, or no descriptor left."""
+    return is_disk_full(error) or error.errno in (errno.EMFILE, errno.ENFILE)
+
+
 class File(ABC):
     """One open file. Positions and sizes are bytes; every method may raise OSError."""
 

@@ -448,11 +448,12 @@ class Log:
     def delete(self, unique: str, now_ms: int) -> None:
         """Give up name and appends at once: the directory becomes `<name>.<unique>-delete`.
 
-        Its space is freed by `removal` later. Raises OSError.
+        Its space is freed by `removal` later. Raises OSError: then the name is still the old one.
         """
-        maintenance.rename_deleted(self, f"{self.directory}.{unique}-delete")
         self.deleted_ms = now_ms
         self.fence("the topic was deleted")
+        parent, name = posixpath.split(self.directory)
+        maintenance.rename_deleted(self, f"{parent}/{maintenance.deleted_name(name, unique)}")
 
     def removal(self, now_ms: int) -> Chore | None:
         """Return the chore that frees a deleted log's space, or None while it is too early.

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from . import digest, producers, retention
-from .files import is_disk_full
+from .files import is_disk_full, is_passing
 from .segment import Segment, segment_path, write_file
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ STEP_BYTES = 16 << 20
 AHEAD_BYTES = 1 << 20  # ask for the next step when less than this is left: 1 ms of writing, or more
 IN_USE_BYTES = 64 << 10
 NEVER = 2**63 - 1
+DELETED_SUFFIX = "-delete"
+NAME_BYTES_MAX = 255  # what every file system takes as one name
 
 Chore = tuple[Callable[[], object], Callable[[object], None]]
 
@@ -94,7 +96,7 @@ def _seal(log: Log) -> list[Chore]:
         segment.release()
         if not isinstance(result, OSError):
             note_sealed(log, segment)
-        elif log.deleted_ms is None and not segment.doomed and not is_disk_full(result):
+        elif log.deleted_ms is None and not segment.doomed and not is_passing(result):
             log.fence(f"a segment could not be sealed: {result}")
 
     return [(run, finish)]
@@ -186,6 +188,13 @@ def finish_files(log: Log) -> None:
     active.write_indexes(sync=False)
     for path, data in producer_files(log, log.end_offset).items():
         write_file(log.files, path, data, sync=False)
+
+
+def deleted_name(name: str, unique: str) -> str:
+    """Return `<topic>-<n>.<unique>-delete`, the topic cut so that it fits, as Kafka does."""
+    topic, _, index = name.rpartition("-")
+    tail = f"-{index}.{unique}{DELETED_SUFFIX}"
+    return topic[: NAME_BYTES_MAX - len(tail)] + tail
 
 
 def rename_deleted(log: Log, directory: str) -> None:

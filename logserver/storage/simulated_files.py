@@ -23,6 +23,7 @@ from random import Random
 from .files import Buffer, File, Files, LockedError
 
 SECTOR_BYTES = 512
+NAME_BYTES_MAX = 255
 
 
 class Inode:
@@ -259,6 +260,8 @@ class MemoryFiles(Files):
 
     def _parent(self, path: str) -> tuple[Directory, str]:
         parts = _parts(path)
+        if len(parts[-1].encode()) > NAME_BYTES_MAX:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), path)
         return self._directory("/".join(parts[:-1])), parts[-1]
 
 

@@ -146,3 +146,67 @@ def test_storage_figures_are_sums_over_all_logs(bench: DataBench) -> None:
     figures = bench.broker.storage_figures()
     assert figures["segments"] == 2
     assert figures["log_size_bytes"] == 2 * len(batch())
+
+
+def test_a_roll_without_a_descriptor_left_is_refused_and_fences_nothing() -> None:
+    """Peers may have taken them all; the next roll may find one."""
+    files = FailingFiles(MemoryFiles(), error=errno.EMFILE, kinds={"open"})
+    bench = DataBench(files=files)
+    bench.relaxed("r", segment_bytes="1048576")
+    bench.send("r", batch(1, 1_000_000))
+    files.fail_at = files.matching_count + 1
+    assert bench.sent(bench.send("r", batch(1, 100_000)))[0] == errors.KAFKA_STORAGE_ERROR
+    assert not bench.directory.fenced
+    assert bench.sent(bench.send("r", batch(1, 100_000))) == (0, 1)
+
+
+@pytest.mark.parametrize("kind", ["rename", "sync_directory"])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+def test_a_directory_that_cannot_be_set_aside_keeps_no_name(kind: str, code: int) -> None:
+    """The topic is gone, a new one of that name has no old bytes; a sick disk is fenced."""
+    files = FailingFiles(MemoryFiles(), error=code, kinds={kind})
+    bench = DataBench(files=files)
+    bench.relaxed("r")
+    bench.send("r", batch())
+    parked = bench.poll(("r", 0, 1))
+    files.fail_at = files.matching_count + 1
+    bench.delete("r")
+    bench.turn()
+    assert files.failed_count == 1
+    assert bench.fetched(parked)["r", 0]["error_code"] == errors.UNKNOWN_TOPIC_OR_PARTITION
+    assert bool(bench.directory.fenced) == (code == errno.EIO)
+    row = bench.create("r", flush_messages=str(2**63 - 1))
+    if code == errno.ENOSPC:
+        assert row["error_code"] == 0
+        assert bench.sent(bench.send("r", batch())) == (0, 0)
+        bench.sync()
+        bench.restart()
+        assert bench.partition("r").log.end_offset == 1
+    else:
+        assert row["error_code"] == errors.KAFKA_STORAGE_ERROR
+
+
+def test_a_creation_that_failed_does_not_block_its_name() -> None:
+    """The directory it left carries the id of a topic that never came to be."""
+    files = FailingFiles(MemoryFiles(), error=errno.ENOSPC, kinds={"open"})
+    bench = DataBench(files=files)
+    files.fail_at = files.matching_count + 3
+    assert bench.create("r")["error_code"] == errors.KAFKA_STORAGE_ERROR
+    assert files.failed_count == 1
+    assert "r-0" in files.list_directory("/data")
+    bench.sync()
+    assert bench.create("r")["error_code"] == 0
+    bench.sync()
+    assert bench.sent(bench.send("r", batch(), acks=1)) == (0, 0)
+
+
+def test_a_metadata_log_that_cannot_be_written_fences_the_directory() -> None:
+    """Else nothing could be changed any more, and /readyz would say that all is well."""
+    files = FailingFiles(MemoryFiles(), error=errno.EIO, kinds={"pwrite"})
+    bench = DataBench(files=files)
+    bench.relaxed("r")
+    files.fail_at = files.matching_count + 1
+    assert bench.create("x")["error_code"] == errors.KAFKA_STORAGE_ERROR
+    bench.broker.tick(bench.now_ms)
+    assert bench.directory.fenced
+    assert bench.sent(bench.send("r", batch()))[0] == errors.KAFKA_STORAGE_ERROR

@@ -72,6 +72,33 @@ def test_a_removal_is_undone_even_if_the_name_was_used_again(bench: ControlBench
     assert bench.partition("a").log.end_offset == 3
 
 
+LONG = "x" * 249
+
+
+@pytest.mark.parametrize("is_durable", [True, False])
+def test_the_longest_name_can_be_deleted_and_restored(is_durable: bool) -> None:
+    """With what marks it as deleted it would be longer than a file name may be: it is cut."""
+    bench = ControlBench()
+    assert bench.create(LONG)["error_code"] == 0
+    bench.append(LONG, [1, 2, 3])
+    bench.sync()
+    record = bench.broker.metadata_log.log.end_offset
+    assert bench.delete(LONG)[0]["error_code"] == 0
+    assert not bench.broker.directory.fenced
+    (left,) = [n for n in bench.files.list_directory("/data") if n.endswith("-delete")]
+    assert len(left) == 255
+    if is_durable:
+        bench.restart(clean=False)
+        assert LONG not in bench.broker.image.topics_by_name
+        assert left in bench.directory.leftovers
+    else:
+        log = bench.broker.metadata_log.log.active
+        position = log.locate(record)
+        bench.files.open(log.file.path).truncate(position)
+        bench.restart(clean=False)
+        assert bench.partition(LONG).log.end_offset == 3
+
+
 def test_what_was_deleted_for_good_does_not_come_back(bench: ControlBench) -> None:
     """A leftover of another topic of that name, and one of no topic."""
     make(bench, "a-0.1f0002-delete", b"o" * 16)
