@@ -68,15 +68,19 @@ class Listener:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
+                # accept(2): what is not about us is an error that the new connection already has.
                 if error.errno in NO_DESCRIPTORS:
                     self._pause(error)
-                    return
-                raise
-            self._take(sock, address[0])
+                return
+            try:
+                self._take(sock, address[0])
+            except OSError as error:
+                logger.warning("lost a connection of %s: %s", address[0], error)
+                sock.close()
 
     def _take(self, sock: socket.socket, host: str) -> None:
         server = self._server
-        if not server.admit(host):
+        if not server.admit(host, sock.fileno()):
             sock.close()
             return
         sock.setblocking(False)

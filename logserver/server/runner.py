@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import resource
 import signal
 import time
 from collections.abc import Awaitable, Callable
@@ -69,6 +70,7 @@ def run(
     format, a port in use), before anything was served.
     """
     started = time.monotonic()
+    _raise_descriptors()
     now_ms = time.time_ns() // 1_000_000
     directory = LogDirectory.open(RealFiles(), config, now_ms=now_ms)
     try:
@@ -79,6 +81,13 @@ def run(
         return code
     finally:
         directory.close()
+
+
+def _raise_descriptors() -> None:
+    """Take all the descriptors that we may have: each segment and each connection needs one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _serve(

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import resource
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,9 @@ SWITCH_INTERVAL_S = 0.0005
 TICK_S = 0.1
 SLOW_TICK_MS = 1000
 NEVER_MS = 2**63
+# Connections leave this many descriptors (a quarter, where there are few) to the log: a roll, a
+# sync of a directory and the durable mark each open a file, and must not fail because of peers.
+RESERVED_DESCRIPTORS = 256
 # What is known to be in the page cache; pages rarely leave it within a second of being read.
 RESIDENT_WINDOW_BYTES = 4 * 1024 * 1024
 RESIDENT_MS = 1000
@@ -91,6 +95,8 @@ class Server:
         self.listeners: list[Listener] = []
         self.draining = False
         self.ended = False
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self.descriptors_max = limit - min(RESERVED_DESCRIPTORS, limit // 4)
         self._per_host: dict[str, int] = {}
         self._resident: dict[Segment, tuple[int, int, int]] = {}
         self._touched: list[Connection] = []
@@ -130,11 +136,16 @@ class Server:
 
     # Connections.
 
-    def admit(self, host: str) -> bool:
-        """Whether one more connection from `host` is within the limits."""
-        config = self.config
+    def admit(self, host: str, descriptor: int) -> bool:
+        """Whether one more connection from `host` is within the limits.
+
+        `descriptor` is its number: the kernel gives the lowest free one, so a high number says that
+        few are left, and those are for segments.
+        """
+        config = self.broker.config  # as it was altered since the start
         if (
             len(self.connections) >= config.max_connections
+            or descriptor >= self.descriptors_max
             or self._per_host.get(host, 0) >= config.max_connections_per_ip
             or self.draining
         ):
@@ -253,6 +264,7 @@ class Server:
         self, task: CommitTask, error: OSError | None, began_ns: int, *, relaxed: bool = False
     ) -> None:
         self.sync_duration_ns.observe(time.monotonic_ns() - began_ns)
+        self.uptime_ms()
         self.broker.finish_commit(task, error, self.now_ms(), relaxed=relaxed)
         self.turn()
 

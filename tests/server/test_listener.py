@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import resource
 import socket
 from pathlib import Path
 
@@ -59,4 +60,55 @@ def test_without_descriptors_accepting_pauses_and_resumes(tmp_path: Path) -> Non
 
     bench.run(scenario())
     assert len(calls) <= 5, "accept was tried again and again"
+    bench.close()
+
+
+def test_the_last_descriptors_are_kept_for_the_log(tmp_path: Path) -> None:
+    """Peers that take all descriptors would make a roll fail, and with it the log."""
+    bench = ServerBench(tmp_path)
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    assert limit // 2 < bench.server.descriptors_max < limit
+
+    async def scenario() -> None:
+        first = await bench.connect()
+        await first.ask(18, 0, {})
+        bench.server.descriptors_max = max(bench.server.connections) + 1
+        assert await (await bench.connect()).closed()
+        assert bench.server.counters.closed["limit"] == 1
+        await first.ask(18, 0, {})
+
+    bench.run(scenario())
+    bench.close()
+
+
+def test_an_error_of_the_new_connection_is_not_ours(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """accept(2) hands on errors of the network; the next connection is served."""
+    bench = ServerBench(tmp_path)
+    listener = bench.server.listeners[0]
+    real = listener.sock
+    errors = [OSError(errno.EPROTO, "Protocol error")]
+
+    class Unlucky:
+        """A listening socket whose first connection has an error already."""
+
+        def accept(self) -> tuple[socket.socket, tuple[str, int]]:
+            if errors:
+                raise errors.pop()
+            return real.accept()
+
+        def fileno(self) -> int:
+            return real.fileno()
+
+        def close(self) -> None:
+            real.close()
+
+    listener.sock = Unlucky()  # type: ignore[assignment]
+
+    async def scenario() -> None:
+        await (await bench.connect()).ask(18, 0, {})
+
+    bench.run(scenario())
+    assert not bench.server.counters.bugs
     bench.close()
