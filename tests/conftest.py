@@ -15,8 +15,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.server_process import ServerProcess
+
+
+# A deadline per example measures the machine, and CI machines stall. Seeds are printed on failure.
+settings.register_profile("logserver", deadline=None, print_blob=True)
+settings.load_profile("logserver")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -244,6 +244,7 @@ class Consumer:
     def _next_batch(self, deadline_s: float | None) -> FetchedBatch | None:
         """The next batch; None at the deadline (None: never) or at the end with `stop_at_end`."""
         fetcher = self._fetcher
+        is_late = False
         while True:
             batch = fetcher.take()
             if batch is not None:
@@ -251,9 +252,10 @@ class Consumer:
             for assigned in fetcher.assigned.values():
                 if assigned.failure is not None:
                     raise assigned.failure
-            now_s = time.monotonic()
-            if self.is_finished or (deadline_s is not None and now_s >= deadline_s):
+            if is_late or self.is_finished:
                 return None
+            now_s = time.monotonic()
+            is_late = deadline_s is not None and now_s >= deadline_s  # after one look, even at once
             fetcher.wait(now_s + 1.0 if deadline_s is None else deadline_s)
 
     def _records(self, batch: FetchedBatch) -> Iterator[ConsumerRecord]:

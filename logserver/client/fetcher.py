@@ -28,6 +28,7 @@ from logwire.messages import Message, encode_request
 
 OutOfRange = Literal["error", "beginning", "end"]
 
+_RETRIES_MIN: Final = 2  # a caller that comes back after an hour deserves fresh attempts
 _NO_SESSION_EPOCH: Final = -1  # each request stands for itself (KIP-227)
 
 
@@ -81,6 +82,7 @@ class Assigned:
         self.generation += 1
         self.failure = None
         self.failing_since_s = self.retry_at_s = 0.0
+        self.retry_count = 0
 
 
 class FetchedBatch(NamedTuple):
@@ -290,10 +292,11 @@ class Fetcher:
         now_s = time.monotonic()
         assigned.failing_since_s = assigned.failing_since_s or now_s
         self._stale_topics.add(assigned.topic)
-        if now_s - assigned.failing_since_s > self.settings.retry_timeout_ms / 1000:
+        assigned.retry_count += 1
+        is_late = now_s - assigned.failing_since_s > self.settings.retry_timeout_ms / 1000
+        if is_late and assigned.retry_count > _RETRIES_MIN:
             assigned.failure = failure
             return
-        assigned.retry_count += 1
         assigned.retry_at_s = now_s + backoff_ms(assigned.retry_count) / 1000
 
     def _lose(self, leader: int, failure: ClientError) -> None:

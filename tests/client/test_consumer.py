@@ -106,6 +106,15 @@ def test_polling_hands_out_at_most_what_was_asked(kafka_bootstrap: str, topic: s
         assert consumer.poll(timeout_ms=10) == []
 
 
+def test_polling_without_waiting_gets_on(kafka_bootstrap: str, topic: str) -> None:
+    """Each call asks and looks, however short its time."""
+    with Consumer(kafka_bootstrap, topic, start="beginning", stop_at_end=True) as consumer:
+        records: list[ConsumerRecord] = []
+        while not consumer.is_finished:
+            records += consumer.poll(timeout_ms=0)
+        assert indexes(records) == list(range(COUNT))
+
+
 def test_seeking_drops_what_was_on_its_way(kafka_bootstrap: str, topic: str) -> None:
     """Back, forward, to a time, in one partition or all, in the middle of an iteration."""
     with Consumer(kafka_bootstrap, topic, partitions=[0], start="beginning") as consumer:
