@@ -19,7 +19,6 @@ from hypothesis import settings
 
 from tests.server_process import ServerProcess
 
-
 # A deadline per example measures the machine, and CI machines stall. Seeds are printed on failure.
 settings.register_profile("logserver", deadline=None, print_blob=True)
 settings.load_profile("logserver")
