@@ -347,16 +347,23 @@ class Server:
     # The end.
 
     def stop_accepting(self) -> None:
-        """Take no more connections; those that are there go on."""
+        """Take no more connections and no more requests; what was asked gets its answer.
+
+        Who waits for records hears now that there are none: it will ask the next server.
+        """
         self.draining = True
         for listener in self.listeners:
             listener.close()
+        for connection in self.connections.values():
+            connection.stop_reading()
+        self.broker.waits.expire_all(self.broker)
+        self.turn()
 
     def busy(self) -> bool:
         """Whether an answer is still owed or on its way."""
         commit = self.broker.commit
         return bool(commit.waiting or commit.in_flight) or any(
-            connection.out_bytes for connection in self.connections.values()
+            connection.out for connection in self.connections.values()
         )
 
     def close(self) -> None:

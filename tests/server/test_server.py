@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.server.server_bench import ServerBench
-from tests.server.test_connection import RELAXED, produce
+from tests.server.test_connection import RELAXED, fetch, produce
 
 
 @pytest.fixture
@@ -116,3 +116,47 @@ def test_the_end_finishes_what_was_submitted(tmp_path: Path) -> None:
     assert again.directory.clean
     assert again.server.broker.routes["q"][0].log.end_offset == 5
     again.close()
+
+
+def test_the_end_answers_who_waits_and_takes_no_more_requests(bench: ServerBench) -> None:
+    """A parked fetch hears of nothing, a produce of its sync; then nobody holds up the stop."""
+    bench.run(bench.create("d"))
+
+    async def scenario() -> None:
+        consumer, producer = await bench.connect(), await bench.connect()
+        await consumer.send(consumer.frame(1, 12, fetch("r", 0, max_wait_ms=60_000)))
+        await bench.until(lambda: bench.server.broker.counters.fetches_parked == 1)
+        await producer.send(producer.frame(0, 11, produce("d")))
+        await bench.until(lambda: bench.server.broker.routes["d"][0].log.end_offset == 1)
+        bench.server.stop_accepting()
+        await producer.send(producer.frame(0, 11, produce("d")))
+        row = (await consumer.answer(1, 12))["responses"][0]["partitions"][0]
+        assert row["error_code"] == 0
+        assert not row["records"]
+        await producer.answer(0, 11)
+        await bench.until(lambda: not bench.server.busy())
+        assert bench.server.broker.routes["d"][0].log.end_offset == 1
+
+    bench.run(scenario())
+
+
+def test_nothing_begins_after_the_end(tmp_path: Path) -> None:
+    """A commit, a timer and a tick were on their way: a sync begun now would hold its segments."""
+    bench = ServerBench(tmp_path)
+    bench.run(bench.create("d"))
+
+    async def scenario() -> None:
+        client = await bench.connect()
+        await client.send(client.frame(0, 11, produce("d")))
+        await bench.until(lambda: bench.server.broker.routes["d"][0].log.end_offset == 1)
+
+    bench.run(scenario())
+    bench.server.close()
+    log = bench.server.broker.routes["d"][0].log
+    bench.server.broker.mark_dirty(bench.server.broker.routes["d"][0])
+    bench.server._begin_commit()
+    bench.server._expire_waits()
+    bench.server._tick()
+    assert not log.active.holds
+    bench.server.close = lambda: None  # type: ignore[method-assign]
+    bench.close()
