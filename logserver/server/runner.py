@@ -1,10 +1,10 @@
 """From a configuration to a served log and back to a clean stop.
 
 Start: lock and recover the directory, replay the metadata log, bind, say that we are ready. Stop,
-on SIGTERM or SIGINT: accept and read no more, let answers that wait leave (`drain.ms`; who waits for
-records hears that there are none), sync everything, write the clean marker, go. A second signal ends the drain at once. A fenced directory ends the
-process after a grace time, in which reads go on, with exit code 74; no supervisor should start it
-again before somebody looked at the disk.
+on SIGTERM or SIGINT: accept and read no more, let answers that wait leave (`drain.ms`; who waits
+for records hears that there are none), sync everything, write the clean marker, go. A second signal
+ends the drain at once. A fenced directory ends the process after a grace time, in which reads go
+on, with exit code 74; no supervisor should start it again before somebody looked at the disk.
 """
 
 from __future__ import annotations
