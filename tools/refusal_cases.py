@@ -402,12 +402,7 @@ def inside_cases() -> list[Case]:
         _one("snappy bit on plain records", batch(attributes=2), inside=True),
         _one("lz4 bit on plain records", batch(attributes=3), inside=True),
         _one("zstd bit on plain records", batch(attributes=4), inside=True),
-        _one(
-            "a null key on a compacted topic",
-            batch(records=record(0, key=None)),
-            config=compact,
-            inside=True,
-        ),
+        _one("a null key on a compacted topic", batch(records=record(0, key=None)), config=compact),
         _one("a key on a compacted topic", batch(), config=compact),
         _one("null key and value", batch(records=record(0, None, None))),
     ]

@@ -16,6 +16,7 @@ from logserver.broker.commit import CommitTask, GroupCommit
 from logserver.broker.directories import METADATA_DIRECTORY, reconcile, require_credible
 from logserver.broker.fetch import FetchWaits, wake
 from logserver.broker.image import Image
+from logserver.broker.key_check import KeyChecks
 from logserver.broker.metadata_log import (
     METADATA_CONFIG,
     METADATA_TOPIC,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from logserver.storage.directory import LogDirectory
     from logserver.storage.log import Log
     from logserver.storage.maintenance import Chore
+    from logwire.produce_codec import RecordErrors
 
 logger = logging.getLogger(__name__)
 
@@ -109,6 +111,7 @@ class Broker:
         self.partitions: dict[tuple[bytes, int], Partition] = {}
         self.partitions_by_name: dict[tuple[str, int], Partition] = {}
         self.commit = GroupCommit(self.fence)
+        self.key_checks = KeyChecks(self)
         self.waits = FetchWaits()
         self.sessions = SessionCache(config.max_incremental_fetch_session_cache_slots, random)
         self.counters = Counters()
@@ -117,7 +120,7 @@ class Broker:
         self.deleted: list[Log] = []
         self.writable = True
         self.unwritable_reason = ""
-        self.refusal_message: str | None = None
+        self.refusal_message: str | RecordErrors | None = None
         self.free_bytes = 0
         self.uptime_ms = 0
 
@@ -192,6 +195,7 @@ class Broker:
             del self.routes[topic_id]
             del self.routes[partition.name]
         self.commit.forget(partition)
+        self.key_checks.forget(partition)
         self.woken.append(partition)
         try:
             self.deleted.append(self.directory.delete_log(f"{partition.name}-{index}", now_ms))

@@ -14,10 +14,12 @@ the append or by the group commit that moves the high watermark.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from logserver.broker.fetch import ParkedFetch
+    from logserver.broker.key_check import HeldBatch
     from logserver.config import TopicConfig
     from logserver.storage.log import Log
 
@@ -26,7 +28,8 @@ class Partition:
     """One partition of a topic, served by this broker.
 
     `topic_id` is 16 bytes; offsets are log offsets. `dirty` says that the log holds bytes which
-    no started sync covers, `syncing` that a sync is in flight.
+    no started sync covers, `syncing` that a sync is in flight. `held` are the batches that wait for
+    a look inside (`key_check`), in order; None for a topic that is not compacted.
     """
 
     __slots__ = (
@@ -35,6 +38,7 @@ class Partition:
         "dirty",
         "dirty_since_ms",
         "durable",
+        "held",
         "high_watermark",
         "index",
         "log",
@@ -58,6 +62,7 @@ class Partition:
         self.dirty = False
         self.dirty_since_ms = 0
         self.syncing = False
+        self.held: deque[HeldBatch] | None = None
         self.unreadable = ""  # why the last read failed, as it was logged
         # What recovery kept was synced by recovery itself.
         self.high_watermark = log.end_offset
@@ -69,6 +74,10 @@ class Partition:
         self.durable = config.flush_messages == 1
         # A batch never splits: one larger than a segment fits nowhere.
         self.batch_bytes_max = min(config.max_message_bytes, config.segment_bytes)
+        if config.compacts:
+            self.held = deque() if self.held is None else self.held
+        elif not self.held:
+            self.held = None
         self.log.config = config
         if not self.durable:
             self.high_watermark = self.log.end_offset

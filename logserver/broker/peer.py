@@ -58,6 +58,12 @@ class Peer(Protocol):
     def close_after_refusal(self) -> None:
         """Close once everything queued has left: the one way to refuse an acks=0 request."""
 
+    def hold(self, size_bytes: int) -> None:
+        """The broker keeps so much of a request of this peer: who asks for more has to wait."""
+
+    def release(self, size_bytes: int) -> None:
+        """The broker has let go of so much of what it held."""
+
 
 class Context:
     """Version, caller and time of one control-plane request.

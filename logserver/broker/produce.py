@@ -1,14 +1,14 @@
 """Produce: from the records of one request to bytes at the tail of a log.
 
 The rule of this file: a batch is checked once, from its 61-byte header and one CRC over the rest;
-no record is ever decoded. `append_batch` is the only door to a partition's log, for clients and
+no record is decoded. `append_batch` is the only door to a partition's log, for clients and
 for the broker itself, and runs once per batch at full rate: locals, integers and tuples only.
 
 What is checked, in this order (the codes are those of Apache Kafka 4.3.1 for the same bytes,
 recorded in protocol/vectors/refusals.json): exactly one whole batch, magic 2, size, CRC-32C,
 attribute bits, record count and last offset delta, timestamps against
 `message.timestamp.before/after.max.ms`, producer id, epoch and sequence. What is not checked: the
-inside of a batch.
+inside of a batch, but for compacted topics (`key_check`), whose partitions have `held`.
 
 Answers. acks=1 is answered from the page cache. acks=all on a durable topic joins the group
 commit: its answer is encoded at once, since the base offset is known, and leaves when the sync
@@ -35,7 +35,7 @@ from logserver.storage.producers import SEQUENCE_MAX
 from logwire import errors
 from logwire.batch import HEADER, HEADER_BYTES
 from logwire.checksum import crc32c
-from logwire.produce_codec import decode_produce, encode_produce_response
+from logwire.produce_codec import PartitionAnswer, decode_produce, encode_produce_response
 from logwire.produce_repeat import Repeat
 
 if TYPE_CHECKING:
@@ -44,12 +44,14 @@ if TYPE_CHECKING:
     from logserver.broker.peer import Answer, Peer, Reply
 
 ACKS_ALL = -1
+# No code of Kafka's: the outcome of this batch is not known yet (`key_check`).
+HELD = -2
 UNKNOWN = errors.UNKNOWN_TOPIC_OR_PARTITION
+NO_RECORDS = errors.INVALID_RECORD
 NO_ROUTE: dict[int, Partition] = {}
 
 # (error code, base offset, log append time in ms)
 Outcome = tuple[int, int, int]
-PartitionResult = tuple[int, int, int, int, int, str | None]
 
 
 class ProduceWaiter:
@@ -79,7 +81,7 @@ class ProduceWaiter:
         self.reply.complete(encode_produce_response(self.version, self.correlation_id, failed))
 
 
-def _storage_error(result: PartitionResult) -> PartitionResult:
+def _storage_error(result: PartitionAnswer) -> PartitionAnswer:
     if result[1]:
         return result
     return (result[0], errors.KAFKA_STORAGE_ERROR, -1, -1, -1, None)
@@ -96,43 +98,41 @@ def handle_produce(
 ) -> Answer:
     """Append every batch of a Produce request (API key 0, versions 3 to 13).
 
-    Returns the response frame, or None when nothing is to be sent now: acks=0, or an answer
-    that waits for the group commit.
+    Returns the answer; None: acks=0, or it waits for the group commit or a look inside.
     """
     transactional_id, acks, _timeout_ms, topics = decode_produce(version, frame, position)
     refusal = _refusal(transactional_id, acks)
     routes = broker.routes
-    unknown = errors.UNKNOWN_TOPIC_ID if version >= 13 else errors.UNKNOWN_TOPIC_OR_PARTITION
+    unknown = errors.UNKNOWN_TOPIC_ID if version >= 13 else UNKNOWN
     results: list[Any] = []
-    appended = False
-    failed = False
+    appended = failed = False
     for topic, partitions in topics:
-        outcomes: list[PartitionResult] = []
+        outcomes: list[PartitionAnswer] = []
         route = routes.get(topic)
         for index, records in partitions:
             partition = None if route is None else route.get(index)
             if refusal is not None:
-                code, offset, append_ms = refusal, -1, -1
+                code = refusal
             elif partition is None:
-                code = unknown if route is None else errors.UNKNOWN_TOPIC_OR_PARTITION
-                offset = append_ms = -1
-            elif records is None:
-                code, offset, append_ms = errors.INVALID_RECORD, -1, -1
-            elif version < ZSTD_VERSION_MIN and is_zstd(records):
-                code, offset, append_ms = errors.UNSUPPORTED_COMPRESSION_TYPE, -1, -1
+                code = unknown if route is None else UNKNOWN
+            elif records is None or (version < ZSTD_VERSION_MIN and is_zstd(records)):
+                code = NO_RECORDS if records is None else errors.UNSUPPORTED_COMPRESSION_TYPE
+            elif partition.held is not None:
+                code, offset, append_ms = broker.key_checks.append(partition, records, now_ms)
             else:
                 code, offset, append_ms = append_batch(broker, partition, records, now_ms)
             if code:
                 failed = True
-                broker.counters.count_error(code)
-                outcomes.append((index, code, offset, -1, -1, broker.refusal_message))
-                broker.refusal_message = None
+                outcomes.append(refused_row(broker, index, code))
             else:
                 assert partition is not None
                 appended = appended or partition.durable
                 outcomes.append((index, 0, offset, append_ms, partition.log.log_start_offset, None))
         results.append((topic, outcomes))
     broker.counters.requests[0] += 1
+    if broker.key_checks.fresh:
+        broker.key_checks.hold(peer, version, correlation_id, acks, results, appended)
+        return None
     if not acks:
         # Nobody hears the refusal of an acks=0 request but by the connection closing.
         if failed:
@@ -146,6 +146,14 @@ def handle_produce(
         broker.commit.waiting.append(waiter)
         return None
     return answer
+
+
+def refused_row(broker: Broker, index: int, code: int) -> PartitionAnswer:
+    """The row of a batch that was not appended, counted; a held one has no outcome yet."""
+    if code != HELD:
+        broker.counters.count_error(code)
+    why, broker.refusal_message = broker.refusal_message, None
+    return (index, code, -1, -1, -1, why)
 
 
 def _learn(peer: Peer, version: int, frame: memoryview, position: int, topics: list[Any]) -> None:
@@ -172,14 +180,18 @@ def handle_repeat(
     if partition is None:
         unknown = errors.UNKNOWN_TOPIC_ID if repeat.version >= 13 else UNKNOWN
         code, offset, append_ms = unknown, -1, -1
+    elif partition.held is not None:
+        code, offset, append_ms = broker.key_checks.append(partition, records, now_ms)
     else:
         code, offset, append_ms = append_batch(broker, partition, records, now_ms)
     broker.counters.requests[0] += 1
     acks = repeat.acks
     if code or partition is None:
-        broker.counters.count_error(code)
-        row = (repeat.index, code, -1, -1, -1, broker.refusal_message)
-        broker.refusal_message = None
+        row = refused_row(broker, repeat.index, code)
+        if code == HELD:
+            results = [(repeat.topic, [row])]
+            broker.key_checks.hold(peer, repeat.version, correlation_id, acks, results, False)
+            return None
         if acks:
             return encode_produce_response(repeat.version, correlation_id, [(repeat.topic, [row])])
         peer.close_after_refusal()

@@ -16,7 +16,8 @@ slice is released when its last byte has left or the connection closes.
 Limits. A peer that does not read its answers (`OUT_BYTES_MAX`), waits for `queued.max.requests` of
 them or asks for too much at once (`FRAMES_PER_TURN`) is `_behind`: its whole frames stay in the
 buffer, nothing more is received, and it goes on when there is room. So its memory here is bounded
-by one answer more than that. A breach of the protocol, a frame that stalls, an idle connection and
+by one answer more than that. Nor is a peer read of whose requests the broker holds many bytes
+(`HELD_BYTES_MAX`). A breach of the protocol, a frame that stalls, an idle connection and
 a bug of ours that a request meets close this connection and nothing else.
 """
 
@@ -57,6 +58,9 @@ SLICE_BYTES = 1024
 # Requests of one connection that are handled before the others get their turn: 2 MB of the
 # smallest requests are 100,000, and some of them take a millisecond.
 FRAMES_PER_TURN = 256
+# What the broker holds of one connection's requests to look into it before it may append. Past
+# this nothing more is received, so one receive's worth may come on top.
+HELD_BYTES_MAX = 4 * 1024 * 1024
 # Less than this left over in the arena is copied out; more takes the arena along.
 TAKE_ARENA_DIVISOR = 4
 
@@ -108,6 +112,7 @@ class Connection:
         "closing",
         "fd",
         "frame_since_ms",
+        "held_bytes",
         "last_produced",
         "listener",
         "local_address",
@@ -134,6 +139,7 @@ class Connection:
         self.out: deque[Part | Reply] = deque()
         self.out_bytes = 0
         self.replies_waiting = 0
+        self.held_bytes = 0
         self.closed = False
         self.closing = False
         self.touched = False
@@ -309,6 +315,17 @@ class Connection:
         self._pause_reading()
         self.server.touch(self)
 
+    def hold(self, size_bytes: int) -> None:
+        """The broker holds so much of a request; past `HELD_BYTES_MAX` nothing more is read."""
+        self.held_bytes += size_bytes
+        if self.held_bytes > HELD_BYTES_MAX:
+            self._pause_reading()
+
+    def release(self, size_bytes: int) -> None:
+        """The broker has let go of so much: the next flush may read on."""
+        self.held_bytes -= size_bytes
+        self.server.touch(self)
+
     # Out.
 
     def flush(self) -> None:
@@ -360,6 +377,7 @@ class Connection:
             not self._reading
             and self.replies_waiting <= (replies_max - 1 if self._behind else replies_max // 2)
             and self.out_bytes <= OUT_BYTES_MAX // 2
+            and self.held_bytes <= HELD_BYTES_MAX
             and not self.server.draining
         ):
             self._resume_reading()

@@ -8,7 +8,8 @@ of this turn has been served, so that one sync covers them all.
 
 Helpers (`helper`): `commit` runs durable group commits and nothing else; `background` runs relaxed
 syncs, preallocation, seals, digests and the durable mark, none of which anybody waits for; `reader`
-brings cold file ranges into the page cache before they are sent.
+brings cold file ranges into the page cache before they are sent; `codec` decompresses batches for
+compacted topics and does not exist before the first of them.
 """
 
 from __future__ import annotations
@@ -101,6 +102,7 @@ class Server:
         self._resident: dict[Segment, tuple[int, int, int]] = {}
         self._touched: list[Connection] = []
         self._commit_scheduled = False
+        self._check_scheduled = False
         self._wait_timer: TimerHandle | None = None
         self._wait_due_ms = NEVER_MS
         self._slow_tick_ms = 0
@@ -113,6 +115,7 @@ class Server:
         self.commit_helper = Helper(loop, "commit")
         self.background = Helper(loop, "background")
         self.reader = Helper(loop, "reader")
+        self.codec: Helper | None = None
 
     def now_ms(self) -> int:
         """Wall clock in milliseconds, as Kafka stamps it. It may jump, also backwards."""
@@ -232,7 +235,9 @@ class Server:
             self._commit_scheduled = True
             self.loop.call_soon(self._begin_commit)
         if broker.upkeep:
-            self._submit(broker.take_upkeep())
+            self._submit(self.background, broker.take_upkeep())
+        if broker.key_checks.held_count:
+            self._check_keys()
         deadlines = broker.waits.deadlines
         if deadlines and deadlines[0][0] < self._wait_due_ms:
             self._arm_wait_timer(deadlines[0][0])
@@ -268,9 +273,28 @@ class Server:
         self.broker.finish_commit(task, error, self.now_ms(), relaxed=relaxed)
         self.turn()
 
-    def _submit(self, chores: list[Chore]) -> None:
+    def _check_keys(self) -> None:
+        checks = self.broker.key_checks
+        chores = checks.decompressions()
+        if chores:
+            if self.codec is None:
+                self.codec = Helper(self.loop, "codec")
+            self._submit(self.codec, chores)
+        if checks.due and not self._check_scheduled:
+            self._check_scheduled = True
+            self.loop.call_soon(self._advance_checks)
+
+    def _advance_checks(self) -> None:
+        self._check_scheduled = False
+        if self.ended:
+            return
+        self.uptime_ms()
+        self.broker.key_checks.advance(self.now_ms())
+        self.turn()
+
+    def _submit(self, helper: Helper, chores: list[Chore]) -> None:
         for run, finish in chores:
-            self.background.submit(run, self._finisher(finish))
+            helper.submit(run, self._finisher(finish))
 
     def _finisher(self, finish: Callable[[Any], None]) -> Callable[[Any], None]:
         def finished(result: Any) -> None:
@@ -324,7 +348,7 @@ class Server:
 
     def _slow_tick(self, uptime_ms: int) -> None:
         now_ms = self.now_ms()
-        self._submit(self.broker.tick(now_ms))
+        self._submit(self.background, self.broker.tick(now_ms))
         self._close_overdue(uptime_ms)
         if uptime_ms - self._retention_ms >= self.config.log_retention_check_interval_ms:
             self._retention_ms = uptime_ms
@@ -362,7 +386,8 @@ class Server:
     def busy(self) -> bool:
         """Whether an answer is still owed or on its way."""
         commit = self.broker.commit
-        return bool(commit.waiting or commit.in_flight) or any(
+        held_count = self.broker.key_checks.held_count
+        return bool(commit.waiting or commit.in_flight or held_count) or any(
             connection.out for connection in self.connections.values()
         )
 
@@ -375,3 +400,5 @@ class Server:
         self.commit_helper.close()
         self.background.close()
         self.reader.close()
+        if self.codec is not None:
+            self.codec.close()

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     Buffer = bytes | bytearray | memoryview
 
-__all__ = ["CODECS", "WINDOW_BYTES_MAX", "compress", "decompress"]
+__all__ = ["CODECS", "WINDOW_BYTES_MAX", "OutputTooLarge", "compress", "decompress"]
 
 CODECS: Final = {0: "none", 1: "gzip", 2: "snappy", 3: "lz4", 4: "zstd"}
 
@@ -57,6 +57,10 @@ _READ_BYTES_MIN: Final = 64 << 10  # first piece of output, doubled up to ...
 _READ_BYTES_MAX: Final = 1 << 20
 
 
+class OutputTooLarge(ProtocolError):
+    """What was compressed may be well, but it is more than the caller allowed."""
+
+
 def compress(codec: int, data: Buffer, level: int | None = None) -> bytes:
     """Compress `data` as Kafka's Java client would. `level` None is the codec's default.
 
@@ -72,8 +76,8 @@ def compress(codec: int, data: Buffer, level: int | None = None) -> bytes:
 def decompress(codec: int, data: Buffer, max_output_bytes: int) -> bytes:
     """Decompress `data`, at most `max_output_bytes` of it.
 
-    Raises `ProtocolError` for an unknown codec, malformed or truncated input, a larger output or
-    a zstd window above 8 MiB.
+    Raises `OutputTooLarge` for a larger output and `ProtocolError`, of which that is one, for an
+    unknown codec, malformed or truncated input or a zstd window above 8 MiB.
     """
     decoder = _DECOMPRESSORS.get(codec)
     if decoder is None:
@@ -81,8 +85,8 @@ def decompress(codec: int, data: Buffer, max_output_bytes: int) -> bytes:
     return decoder(memoryview(data), max_output_bytes)
 
 
-def _too_large(codec: str, max_output_bytes: int) -> ProtocolError:
-    return ProtocolError(f"{codec}: decompresses to more than {max_output_bytes} bytes")
+def _too_large(codec: str, max_output_bytes: int) -> OutputTooLarge:
+    return OutputTooLarge(f"{codec}: decompresses to more than {max_output_bytes} bytes")
 
 
 # none

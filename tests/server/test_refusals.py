@@ -2,7 +2,7 @@
 
 The vectors are recorded by `tools/record_refusals.py`. Rows with `ours` differ on purpose and say
 why; rows with `inside` can only be found by walking the records of a batch, which this server does
-not do (README, "What is not checked").
+for compacted topics only (README, "What is not checked").
 """
 
 from __future__ import annotations
