@@ -118,7 +118,8 @@ _OWN: tuple[Key, ...] = (
         at_least(1)),
     Key("queued.max.request.bytes", "long", 128 * MIB, "bytes",
         "Bytes of frames being received, all connections together; reading of large frames stops "
-        "beyond it. At least one frame of the largest size must fit.", at_least(1)),
+        "beyond it. At least one frame of the largest size must fit. As many bytes of batches for "
+        "compacted topics may wait to be looked into; more are refused for a while.", at_least(1)),
     Key("logserver.frame.deadline.ms", "long", 30_000, "ms",
         "A frame that has begun must be complete after this time; a peer that sends a byte a "
         "second would otherwise hold its buffer for ever.", at_least(1)),

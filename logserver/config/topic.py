@@ -85,8 +85,8 @@ _FOLLOWER_THROTTLE = "follower.replication.throttled.replicas"
 _ROWS: tuple[Key, ...] = (
     Key("cleanup.policy", "list", ("delete",), "",
         "What happens to old segments: delete removes them by retention.ms and retention.bytes. "
-        "compact is accepted and keeps every record, as compaction is not served yet; with both, "
-        "segments are deleted.",
+        "compact refuses records without a key and keeps every record, as compaction is not served "
+        "yet; with both, segments are deleted.",
         one_of("compact", "delete"), synonyms=_one("log.cleanup.policy")),
     Key("compression.gzip.level", "int", -1, "",
         "Gzip level for recompression; kept for tools, as batches are never recompressed.",
