@@ -117,7 +117,7 @@ class HeldBatch:
         return len(self.batch) + HELD_OVERHEAD_BYTES
 
     def decompress(self) -> bytes | Refused:
-        """The records section, or why there is none. Runs in a helper; touches this batch only."""
+        """The records section, or why there is none. Runs in a helper and changes nothing."""
         view = memoryview(self.batch)[HEADER_BYTES:]
         try:
             return decompress(self.codec, view, decompressed_bytes_max(self.partition))

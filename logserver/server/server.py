@@ -9,7 +9,7 @@ of this turn has been served, so that one sync covers them all.
 Helpers (`helper`): `commit` runs durable group commits and nothing else; `background` runs relaxed
 syncs, preallocation, seals, digests and the durable mark, none of which anybody waits for; `reader`
 brings cold file ranges into the page cache before they are sent; `codec` decompresses batches for
-compacted topics and does not exist before the first of them.
+compacted topics, whose producers wait for it.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class Server:
         self.commit_helper = Helper(loop, "commit")
         self.background = Helper(loop, "background")
         self.reader = Helper(loop, "reader")
-        self.codec: Helper | None = None
+        self.codec = Helper(loop, "codec")
 
     def now_ms(self) -> int:
         """Wall clock in milliseconds, as Kafka stamps it. It may jump, also backwards."""
@@ -275,11 +275,7 @@ class Server:
 
     def _check_keys(self) -> None:
         checks = self.broker.key_checks
-        chores = checks.decompressions()
-        if chores:
-            if self.codec is None:
-                self.codec = Helper(self.loop, "codec")
-            self._submit(self.codec, chores)
+        self._submit(self.codec, checks.decompressions())
         if checks.due and not self._check_scheduled:
             self._check_scheduled = True
             self.loop.call_soon(self._advance_checks)
@@ -400,5 +396,4 @@ class Server:
         self.commit_helper.close()
         self.background.close()
         self.reader.close()
-        if self.codec is not None:
-            self.codec.close()
+        self.codec.close()

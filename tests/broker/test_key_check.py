@@ -6,6 +6,7 @@ happens to batches that wait for each other is in `test_held_batches`.
 
 from __future__ import annotations
 
+import gc
 import tracemalloc
 from random import Random
 
@@ -241,3 +242,24 @@ def test_a_topic_that_becomes_compacted_is_checked_from_then_on(bench: DataBench
     alter(bench, "r", "delete")
     assert bench.partition("r").held is None
     assert bench.sent(bench.send("r", batch(None)))[0] == errors.NONE
+
+
+def test_nothing_is_left_for_the_garbage_collector(bench: DataBench) -> None:
+    """Which is off while the server serves: a refused batch that forms a ring is lost memory."""
+    hostile = [around(*row, codec) for row in BROKEN.values() for codec in (0, GZIP, ZSTD)]
+    hostile += [around(b"k", 1, ZSTD)[:-1], batch(None, codec=GZIP), batch(b"k", codec=ZSTD)]
+
+    def serve() -> None:
+        for records in hostile:
+            bench.send("c", records)
+            bench.check_keys()
+        bench.peer.answers.clear()
+
+    serve()  # whatever is made once
+    gc.collect()
+    gc.disable()
+    try:
+        serve()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

@@ -146,18 +146,3 @@ def test_an_end_in_the_middle_of_a_check_is_a_clean_one(bench: ServerBench) -> N
         await bench.until(lambda: bench.server.broker.counters.requests[PRODUCE] == 4)
 
     bench.run(run())
-
-
-def test_ordinary_topics_start_no_helper(bench: ServerBench) -> None:
-    """The thread exists from the first compressed batch for a compacted topic on."""
-
-    async def run() -> None:
-        client = await bench.connect()
-        await client.send(client.frame(PRODUCE, VERSION, request(batch(b"k"))))
-        await answers(client, 1)
-        assert bench.server.codec is None
-        await client.send(client.frame(PRODUCE, VERSION, request(batch(b"k", codec=ZSTD))))
-        await answers(client, 1)
-        assert bench.server.codec is not None
-
-    bench.run(run())
