@@ -28,6 +28,9 @@ TIMESTAMP_MS = 1_700_000_000_000  # 2023-11-14: old enough for every default, yo
 FUTURE_MS = 7_258_118_400_000  # 2200-01-01
 PRODUCER = 4_000_000  # a producer id nobody handed out: Kafka takes any without transactions
 
+COMPACT = {"cleanup.policy": "compact"}
+UNEXPECTED = (87, "in Apache Kafka an unexpected exception")
+
 CODEC_MASK = 7
 LOG_APPEND_TIME, TRANSACTIONAL, CONTROL, DELETE_HORIZON = 8, 16, 32, 64
 
@@ -392,7 +395,6 @@ def request_cases() -> list[Case]:
 
 def inside_cases() -> list[Case]:
     """Kafka walks every record of a batch. This server does so for compacted topics only."""
-    compact = {"cleanup.policy": "compact"}
     return [
         _one("records that are noise", batch(records=b"\xff" * 20), inside=True),
         _one("a record longer than the batch", batch(records=zigzag(500) + b"x"), inside=True),
@@ -402,9 +404,73 @@ def inside_cases() -> list[Case]:
         _one("snappy bit on plain records", batch(attributes=2), inside=True),
         _one("lz4 bit on plain records", batch(attributes=3), inside=True),
         _one("zstd bit on plain records", batch(attributes=4), inside=True),
-        _one("a null key on a compacted topic", batch(records=record(0, key=None)), config=compact),
-        _one("a key on a compacted topic", batch(), config=compact),
+        _compacted("a null key", batch(records=record(0, key=None))),
+        _compacted("a key", batch()),
         _one("null key and value", batch(records=record(0, None, None))),
+    ]
+
+
+def _compacted(name: str, records: bytes, **more: object) -> Case:
+    """A case of one step on a compacted topic."""
+    return _one(f"{name} on a compacted topic", records, config=COMPACT, **more)
+
+
+def _zipped(records: bytes, count: int = 1, cut_bytes: int = 0) -> bytes:
+    """A gzipped batch; `cut_bytes` are missing at the end of its records."""
+    compressed = gzip.compress(records, mtime=0)
+    return batch(count=count, attributes=1, records=compressed[: len(compressed) - cut_bytes])
+
+
+def compacted_cases() -> list[Case]:
+    """Null keys of all kinds on compacted topics, and among what else they are found."""
+    null, two = record(0, key=None), record(0) + record(1)
+    future = batch(records=null, timestamp_ms=FUTURE_MS)
+    gap = [Step(batch(PRODUCER)), Step(batch(PRODUCER, records=null, sequence=7))]
+    old = [Step(batch(PRODUCER, epoch=1)), Step(batch(PRODUCER, records=null))]
+    second = record(0) + record(1, key=None) + record(2)
+    return [
+        _compacted("an empty key", batch(records=record(0, key=b""))),
+        _compacted("a key and a null value", batch(records=record(0, value=None))),
+        _compacted("the second of three keys null", batch(count=3, records=second)),
+        _compacted("gzipped keys", _zipped(two, 2)),
+        _compacted("a gzipped null key", _zipped(second, 3)),
+        _compacted("a null key and a wrong CRC", batch(records=null, crc_change=1)),
+        _compacted("a null key in the future", future, ours=(32, "the header comes first")),
+        _compacted("a null key without sequence", batch(PRODUCER, records=null, sequence=-1)),
+        Case(
+            "a null key on a topic that is compacted and deleted",
+            [Step(batch(records=null))],
+            {"cleanup.policy": "compact,delete"},
+        ),
+        Case("a null key behind a gap on a compacted topic", gap, COMPACT),
+        Case("a null key of an old epoch on a compacted topic", old, COMPACT),
+        Case("a duplicate on a compacted topic", [Step(batch(PRODUCER))] * 2, COMPACT),
+        *walked_cases(),
+    ]
+
+
+def walked_cases() -> list[Case]:
+    """Records that are not what the header says, on topics where this server looks at them."""
+    two = record(0) + record(1)
+    promised = batch(count=2, record_count=3, last_offset_delta=2)
+    there = batch(count=3, record_count=2, last_offset_delta=1)
+    return [
+        _compacted("count 3 promised, 2 there", promised),
+        _compacted("count 2 promised, 3 there", there),
+        _compacted("gzip, count 3 promised, 2 there", _zipped(two, 3)),
+        _compacted("gzip, count 1 promised, 2 there", _zipped(two)),
+        _compacted("records that are noise", batch(records=b"\xff" * 20), ours=UNEXPECTED),
+        _compacted("gzipped noise", _zipped(b"\xff" * 20)),
+        _compacted("a record longer than the batch", batch(records=zigzag(500) + b"x")),
+        _compacted("a gzipped record longer than the batch", _zipped(zigzag(500) + b"x")),
+        _compacted("bytes behind the last record", batch(records=record(0) + b"\0")),
+        _compacted("gzip, bytes behind the last record", _zipped(record(0) + b"\0")),
+        _compacted("gzip that ends too early", _zipped(two, 2, cut_bytes=12), ours=UNEXPECTED),
+        _compacted("offset delta 5 in the only record", batch(records=record(5))),
+        _compacted("gzip bit on plain records", batch(attributes=1), ours=UNEXPECTED),
+        _compacted("snappy bit on plain records", batch(attributes=2), ours=UNEXPECTED),
+        _compacted("lz4 bit on plain records", batch(attributes=3), ours=UNEXPECTED),
+        _compacted("zstd bit on plain records", batch(attributes=4), ours=UNEXPECTED),
     ]
 
 
@@ -419,4 +485,5 @@ def produce_cases() -> list[Case]:
         *sequence_cases(),
         *request_cases(),
         *inside_cases(),
+        *compacted_cases(),
     ]
