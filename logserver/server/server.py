@@ -121,6 +121,11 @@ class Server:
         """Wall clock in milliseconds, as Kafka stamps it. It may jump, also backwards."""
         return time.time_ns() // 1_000_000
 
+    def look_at_clocks(self) -> int:
+        """Set the broker's `uptime_ms` and return `now_ms`, once per readiness."""
+        self.broker.uptime_ms = time.monotonic_ns() // 1_000_000
+        return time.time_ns() // 1_000_000
+
     def uptime_ms(self) -> int:
         """The clock that measures waits, idleness and deadlines; the broker gets to know it."""
         self.broker.uptime_ms = uptime_ms = time.monotonic_ns() // 1_000_000
