@@ -345,9 +345,9 @@ class Broker:
 
     def _mark_written(self, error: object) -> None:
         failed = error if isinstance(error, OSError) else None
-        self.directory.mark_written(failed)
         if failed is not None:
-            self.fence(failed)
+            self.fence(failed)  # first: it tells the reason once, when the directory is not fenced
+        self.directory.mark_written(failed)
 
     def retention(self, now_ms: int) -> None:
         """Drop what `retention.ms` and `retention.bytes` are done with; forget idle producers."""

@@ -125,6 +125,23 @@ def test_a_full_disk_is_a_state_and_not_a_fence() -> None:
     assert bench.sent(bench.send("r", batch())) == (0, 0)
 
 
+def test_a_mark_that_cannot_be_synced_fences_and_says_why(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The reason is in the log once; `/readyz` only says that it happened."""
+    files = FailingFiles(MemoryFiles(), error=errno.EIO, kinds={"datasync"}, for_good=True)
+    bench = DataBench(files=files)
+    bench.relaxed("r")
+    bench.sync()
+    bench.now_ms += 1000
+    files.fail_at = files.matching_count + 1
+    chores(bench)
+    assert bench.directory.fenced
+    assert not bench.broker.writable
+    told = [one.message for one in caplog.records if "log directory fenced" in one.message]
+    assert len(told) == 1
+
+
 def test_retention_drops_what_is_too_old(bench: DataBench) -> None:
     """By `retention.ms`, from the front, whole segments."""
     bench.durable("old", retention_ms="1000", segment_bytes="1048576")
