@@ -19,6 +19,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from perf.report import Report, number, table  # noqa: E402
 
 PATTERN = "perf/results/*-kafka.json"
 BEGIN, END = "<!-- numbers -->", "<!-- /numbers -->"
+COLUMNS = 100
 OURS, THEIRS = "logserver", "kafka"
 NOTHING_YET = """\
 No comparison of this version is committed yet. `perf/run.sh --against kafka` makes one and leaves
@@ -77,20 +79,21 @@ def introduction(report: Report, path: Path, above: str) -> str:
     header = report.header
     versions = header.get("versions")
     peer = versions.get(THEIRS, "Apache Kafka") if isinstance(versions, dict) else "Apache Kafka"
-    lines = [
-        f"Measured {str(header['date'])[:10]} at commit `{header['commit']}` against {peer}:",
-        f"{header['cpu_count']} cores ({header['cpu']}), {header['memory_gb']} GB,",
-        f"Linux {header['kernel']}, {str(header['file_system']).split()[0]},",
-        f"Python {header['python']}.",
-    ]
+    sentence = (
+        f"Measured {str(header['date'])[:10]} at commit `{header['commit']}` against {peer}, on "
+        f"{header['cpu_count']} cores ({header['cpu']}) with {header['memory_gb']} GB, "
+        f"Linux {header['kernel']}, {str(header['file_system']).split()[0]}, "
+        f"Python {header['python']}."
+    )
     page = f"{above}perf/results/{path.stem}.md"
-    return "\n".join(lines) + f"\n[The whole report]({page}).\n"
+    return f"{textwrap.fill(sentence, COLUMNS)}\n[The whole report]({page}).\n"
 
 
 def warnings(report: Report) -> str:
     """Names what proves nothing: scenarios in which no pair was undisturbed."""
     void = [one.scenario for one in report.results.values() if all(pair.void for pair in one.pairs)]
-    return f"\nNo undisturbed pair: {', '.join(void)}.\n" if void else ""
+    text = f"No undisturbed pair: {', '.join(void)}."
+    return f"\n{textwrap.fill(text, COLUMNS, break_on_hyphens=False)}\n" if void else ""
 
 
 def short_table(report: Report) -> str:

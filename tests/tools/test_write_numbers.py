@@ -88,6 +88,7 @@ def test_figures_ratio_and_report_are_told(place: Path) -> None:
     performance = pages["docs/performance.md"]
     assert "**7.00x** (7.00 to 7.00, 2) | 5x | 7x | goal |" in performance
     assert "(../perf/results/2026-01-02-aaa-kafka.md)" in performance
+    assert all(len(line) <= 100 for line in readme.splitlines() if not line.startswith("|"))
     assert readme.startswith("before\n")
     assert readme.endswith("after\n")
 
