@@ -18,6 +18,8 @@ SMALLEST_BYTES = 4096
 # A partial frame may hold a buffer four times as large as its bytes: each growth copies, and
 # doubling twice at once halves the copies. Kafka allocates the promised size at once.
 GROWTH = 4
+# Less than this left over in the arena is copied out; more takes the arena along.
+TAKE_ARENA_DIVISOR = 4
 KEPT_BYTES_MAX = 8 * 1024 * 1024
 assert KEPT_BYTES_MAX >= ARENA_BYTES
 

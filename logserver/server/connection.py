@@ -32,13 +32,19 @@ from typing import TYPE_CHECKING
 
 from logserver.broker.dispatch import handle
 from logserver.broker.peer import Part
-from logserver.server.buffers import GROWTH
+from logserver.server.buffers import GROWTH, TAKE_ARENA_DIVISOR
+from logserver.server.reply import (
+    OUT_BYTES_MAX,
+    SLICE_BYTES,
+    TURN_BYTES_MAX,
+    Reply,
+    memory_bytes,
+    release_parts,
+)
 from logserver.storage.file_slice import FileSlice
 from logwire.errors import ProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from logserver.server.listener import Listener
     from logserver.server.server import Server
     from logwire.produce_repeat import Repeat
@@ -48,52 +54,12 @@ logger = logging.getLogger(__name__)
 SIZE = Struct(">i")
 # The smallest request: api key, version, correlation id.
 FRAME_BYTES_MIN = 8
-# One flush sends at most this much by sendfile before the others get their turn.
-TURN_BYTES_MAX = 4 * 1024 * 1024
-# Answers of one connection that wait to be sent: past this it is not read any more. One more
-# answer may come on top, so this bounds what a peer that asks and never reads costs.
-OUT_BYTES_MAX = 1024 * 1024
-# A slice that waits: the object, its segment's hold, its places in lists.
-SLICE_BYTES = 1024
 # Requests of one connection that are handled before the others get their turn: 2 MB of the
 # smallest requests are 100,000, and some of them take a millisecond.
 FRAMES_PER_TURN = 256
 # What the broker holds of one connection's requests to look into it before it may append. Past
 # this nothing more is received, so one receive's worth may come on top.
 HELD_BYTES_MAX = 4 * 1024 * 1024
-# Less than this left over in the arena is copied out; more takes the arena along.
-TAKE_ARENA_DIVISOR = 4
-
-
-class Reply:
-    """A reserved place in the order of answers (`logserver.broker.peer.Reply`)."""
-
-    __slots__ = ("answer", "connection", "on_close")
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self.on_close: Callable[[], None] | None = None
-        self.answer: bytes | list[Part] | None = None
-
-    @property
-    def closed(self) -> bool:
-        """The connection has gone away."""
-        return self.connection.closed
-
-    def complete(self, answer: bytes | list[Part]) -> None:
-        """Fill the place; it leaves with the next flush of its connection."""
-        connection = self.connection
-        if connection.closed:
-            release_parts(answer)
-            return
-        self.answer = answer
-        connection.out_bytes += memory_bytes(answer)
-        connection.replies_waiting -= 1
-        connection.server.touch(connection)
-
-    def abandon(self) -> None:
-        """Nothing true can be answered any more: close."""
-        self.connection.close("error", "the log directory is fenced")
 
 
 class Connection:
@@ -132,8 +98,7 @@ class Connection:
         self.sock = sock
         self.fd = sock.fileno()
         self.peer_host = host
-        address = sock.getsockname()
-        self.local_address: tuple[str, int] = (address[0], address[1])
+        self.local_address: tuple[str, int] = sock.getsockname()[:2]
         self.repeat: Repeat | None = None
         self.last_produced: tuple[str | bytes, int] | None = None
         self.out: deque[Part | Reply] = deque()
@@ -153,8 +118,6 @@ class Connection:
         self._populating = False
         self._behind = False
         server.loop.add_reader(self.fd, self.on_readable)
-
-    # In.
 
     def on_readable(self) -> None:
         """Receive once, handle every whole frame, send what is ready."""
@@ -193,8 +156,7 @@ class Connection:
             start = self._handle_frames(buffer, start, end, now_ms)
             if start == end:
                 if self._buffer is not None:
-                    server.buffers.release(self._buffer)
-                    self._buffer = None
+                    self._release_buffer()
                 self.frame_since_ms = 0
             elif self.closed or not self._keep(buffer, start, end):
                 return
@@ -248,7 +210,7 @@ class Connection:
             start = stop
         self.out_bytes = out_bytes
         if self._behind or out_bytes > OUT_BYTES_MAX:
-            self._pause_reading()
+            self.stop_reading()
         return start
 
     def _go_on(self) -> None:
@@ -264,9 +226,8 @@ class Connection:
     def _receive_end(self, buffer: memoryview) -> int:
         # Up to the end of the frame that is being received and no further: then the next one
         # starts at the arena's beginning and nothing is ever copied for a stream of large frames.
-        if self._filled - self._start < 4:
-            return len(buffer)
-        size_bytes: int = SIZE.unpack_from(buffer, self._start)[0]
+        missing = self._filled - self._start < 4
+        size_bytes = len(buffer) if missing else SIZE.unpack_from(buffer, self._start)[0]
         return min(len(buffer), self._start + 4 + size_bytes)
 
     def _keep(self, buffer: memoryview, start: int, end: int) -> bool:
@@ -300,10 +261,14 @@ class Connection:
             server.breach(self, "no memory left for a partial frame (queued.max.request.bytes)")
             return False
         fresh[:left_bytes] = buffer[start:end]
-        if self._buffer is not None:
-            server.buffers.release(self._buffer)
+        self._release_buffer()
         self._buffer, self._start, self._filled = fresh, 0, left_bytes
         return True
+
+    def _release_buffer(self) -> None:
+        if self._buffer is not None:
+            self.server.buffers.release(self._buffer)
+            self._buffer = None
 
     def reserve(self) -> Reply:
         """Take the next place in the order of answers."""
@@ -311,20 +276,20 @@ class Connection:
         self.out.append(reply)
         self.replies_waiting += 1
         if self.replies_waiting >= self.server.replies_max:
-            self._pause_reading()
+            self.stop_reading()
         return reply
 
     def close_after_refusal(self) -> None:
         """Close once everything queued has left (acks=0 has no other way to hear a refusal)."""
         self.closing = True
-        self._pause_reading()
+        self.stop_reading()
         self.server.touch(self)
 
     def hold(self, size_bytes: int) -> None:
         """The broker holds so much of a request; past `HELD_BYTES_MAX` nothing more is read."""
         self.held_bytes += size_bytes
         if self.held_bytes > HELD_BYTES_MAX:
-            self._pause_reading()
+            self.stop_reading()
 
     def release(self, size_bytes: int) -> None:
         """The broker has let go of so much: the next flush may read on."""
@@ -367,20 +332,11 @@ class Connection:
 
     def _send_single(self) -> None:
         """What `flush` does in the usual case: one answer, which the socket takes whole."""
-        data = self.out.popleft()
-        assert type(data) is bytes
         try:
-            sent_bytes = self.sock.send(data)
-        except BlockingIOError:
-            sent_bytes = 0
+            if not self._send_bytes():
+                self._wait_writable()
         except OSError:
             self.close("peer")
-            return
-        self.server.counters.sent_bytes += sent_bytes
-        self.out_bytes -= sent_bytes
-        if sent_bytes < len(data):
-            self.out.appendleft(data[sent_bytes:])
-            self._wait_writable()
 
     def _unfold(self) -> None:
         """Put the answers that have arrived in the places at the head of `out`.
@@ -403,16 +359,15 @@ class Connection:
 
     def _drained(self) -> None:
         """Nothing can be sent now that is there: read on, if there is room for answers."""
-        if self._writing:
-            self._stop_writing()
+        self._stop_writing()
         if self.closing:
             if not self.out:
                 self.close("error")
             return
-        replies_max = self.server.replies_max
+        most = self.server.replies_max - 1 if self._behind else self.server.replies_max // 2
         if (
             not self._reading
-            and self.replies_waiting <= (replies_max - 1 if self._behind else replies_max // 2)
+            and self.replies_waiting <= most
             and self.out_bytes <= OUT_BYTES_MAX // 2
             and self.held_bytes <= HELD_BYTES_MAX
             and not self.server.draining
@@ -431,13 +386,10 @@ class Connection:
     def _send_bytes(self) -> bool:
         """Send all bytes at the head of `out` at once; False when the socket took only a part."""
         out = self.out
-        data = out.popleft()
-        assert type(data) is bytes
-        if out and type(out[0]) is bytes:
-            chunks = [data]
-            while out and type(out[0]) is bytes:
-                chunks.append(out.popleft())  # type: ignore[arg-type]
-            data = b"".join(chunks)
+        chunks: list[bytes] = []
+        while out and type(out[0]) is bytes:
+            chunks.append(out.popleft())  # type: ignore[arg-type]
+        data = b"".join(chunks) if len(chunks) > 1 else chunks[0]
         more = socket.MSG_MORE if out and type(out[0]) is FileSlice else 0
         try:
             sent_bytes = self.sock.send(data, more)
@@ -475,24 +427,19 @@ class Connection:
         """
         if self._populating:
             return False
-        if self.server.is_resident(piece):
+        if self.server.residency.holds(piece, self.server.broker.uptime_ms):
             piece.hot = True
             return True
-        file = piece.segment.file
-        segment = piece.segment
-        segment.acquire()
         self._populating = True
-        position, size_bytes = piece.position, piece.size_bytes
+        self.stop_reading()
 
-        def populated(_: object) -> None:
-            segment.release()
+        def populated() -> None:
             self._populating = False
             if not self.closed:
                 piece.hot = True
                 self.flush()
 
-        self.server.reader.submit(lambda: file.populate(position, size_bytes), populated)
-        self._pause_reading()
+        self.server.residency.bring(piece, populated)
         return False
 
     def _wait_writable(self) -> None:
@@ -500,14 +447,15 @@ class Connection:
             self._writing = True
             self.server.loop.add_writer(self.fd, self.on_writable)
         # Whoever does not read its answers is not asked for more requests.
-        self._pause_reading()
+        self.stop_reading()
 
     def _stop_writing(self) -> None:
         if self._writing:
             self._writing = False
             self.server.loop.remove_writer(self.fd)
 
-    def _pause_reading(self) -> None:
+    def stop_reading(self) -> None:
+        """Receive nothing until there is room for answers, or for good when the server stops."""
         if self._reading:
             self._reading = False
             self.server.loop.remove_reader(self.fd)
@@ -524,12 +472,6 @@ class Connection:
     def reading(self) -> bool:
         """Whether the peer is asked for more; a pause is ours and not to be held against it."""
         return self._reading
-
-    def stop_reading(self) -> None:
-        """Take no more requests: the server stops (`Server.draining` keeps it so)."""
-        self._pause_reading()
-
-    # The end.
 
     def close(self, reason: str, sentence: str = "") -> None:
         """Close the socket and give everything back; a second close does nothing.
@@ -552,23 +494,6 @@ class Connection:
             elif type(part) is FileSlice:
                 part.release()
         self.out.clear()
-        if self._buffer is not None:
-            self.server.buffers.release(self._buffer)
-            self._buffer = None
+        self._release_buffer()
         self.sock.close()
         self.server.forget(self, reason, sentence)
-
-
-def memory_bytes(answer: bytes | list[Part]) -> int:
-    """What an answer that waits to be sent costs in memory, about."""
-    if type(answer) is bytes:
-        return len(answer)
-    return sum(len(part) if type(part) is bytes else SLICE_BYTES for part in answer)
-
-
-def release_parts(answer: bytes | list[Part]) -> None:
-    """Release the slices of an answer that nobody will read."""
-    if isinstance(answer, list):
-        for part in answer:
-            if type(part) is FileSlice:
-                part.release()

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from logserver.server.buffers import ARENA_BYTES, Buffers
 from logserver.server.helper import Helper
+from logserver.server.residency import Residency
 from logserver.statistics.histogram import Histogram
 from logserver.statistics.layout import CLOSE_REASONS
 
@@ -35,9 +36,7 @@ if TYPE_CHECKING:
     from logserver.config import BrokerConfig
     from logserver.server.connection import Connection
     from logserver.server.listener import Listener
-    from logserver.storage.file_slice import FileSlice
     from logserver.storage.maintenance import Chore
-    from logserver.storage.segment import Segment
 
 logger = logging.getLogger(__name__)
 
@@ -49,10 +48,6 @@ NEVER_MS = 2**63
 # Connections leave this many descriptors (a quarter, where there are few) to the log: a roll, a
 # sync of a directory and the durable mark each open a file, and must not fail because of peers.
 RESERVED_DESCRIPTORS = 256
-# What is known to be in the page cache; pages rarely leave it within a second of being read.
-RESIDENT_WINDOW_BYTES = 4 * 1024 * 1024
-RESIDENT_MS = 1000
-RESIDENT_COUNT_MAX = 64
 
 
 class ServerCounters:
@@ -99,7 +94,6 @@ class Server:
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self.descriptors_max = limit - min(RESERVED_DESCRIPTORS, limit // 4)
         self._per_host: dict[str, int] = {}
-        self._resident: dict[Segment, tuple[int, int, int]] = {}
         self._touched: list[Connection] = []
         self._commit_scheduled = False
         self._check_scheduled = False
@@ -115,6 +109,7 @@ class Server:
         self.commit_helper = Helper(loop, "commit")
         self.background = Helper(loop, "background")
         self.reader = Helper(loop, "reader")
+        self.residency = Residency(self.reader)
         self.codec = Helper(loop, "codec")
 
     def now_ms(self) -> int:
@@ -202,27 +197,6 @@ class Server:
         if not connection.touched:
             connection.touched = True
             self._touched.append(connection)
-
-    def is_resident(self, piece: FileSlice) -> bool:
-        """Whether a slice is in the page cache, so that sendfile will not wait for the disk.
-
-        The kernel is asked for a window ahead of the slice and believed for `RESIDENT_MS`: a reader
-        that streams pays for one question in 4 MB. Where the kernel cannot say, it is assumed.
-        """
-        segment, position, end = piece.segment, piece.position, piece.position + piece.size_bytes
-        now_ms = self.broker.uptime_ms
-        known = self._resident.get(segment)
-        if known is not None and known[0] <= position and end <= known[1] and now_ms < known[2]:
-            return True
-        window_end = min(segment.size_bytes, max(end, position + RESIDENT_WINDOW_BYTES))
-        resident_bytes = segment.file.resident_bytes(position, window_end - position)
-        if resident_bytes is None or resident_bytes >= window_end - position:
-            if len(self._resident) >= RESIDENT_COUNT_MAX:
-                self._resident.clear()
-            self._resident[segment] = (position, window_end, now_ms + RESIDENT_MS)
-            return True
-        resident_bytes = segment.file.resident_bytes(position, piece.size_bytes)
-        return resident_bytes is None or resident_bytes >= piece.size_bytes
 
     # The end of a turn.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from logserver.broker.peer import Peer, Reply
 from logserver.server import connection
+from logserver.server import reply as reply_module
 from tests.broker.data_bench import FakePeer, FakeReply
 
 
@@ -19,4 +20,4 @@ def test_the_connection_and_the_fake_have_what_the_broker_asks_for() -> None:
     assert not [name for name in names(Peer) if not hasattr(connection.Connection, name)]
     reply = FakeReply(peer)
     assert not [name for name in names(Reply) if not hasattr(reply, name)]
-    assert not [name for name in names(Reply) if not hasattr(connection.Reply, name)]
+    assert not [name for name in names(Reply) if not hasattr(reply_module.Reply, name)]

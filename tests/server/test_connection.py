@@ -10,7 +10,10 @@ import pytest
 
 from logserver.broker import dispatch
 from logserver.server import connection as connection_module
-from logserver.server.connection import FRAMES_PER_TURN, OUT_BYTES_MAX
+from logserver.server.connection import FRAMES_PER_TURN
+from logserver.server.reply import OUT_BYTES_MAX
+from logserver.server.residency import Residency
+from logserver.storage.file_slice import FileSlice
 from logwire.batch import encode_batch, iterate_batches
 from logwire.messages import Message
 from tests.server.server_bench import Client, ServerBench
@@ -377,7 +380,7 @@ def test_a_frame_does_not_stall_while_the_server_is_not_reading(bench: ServerBen
         await client.send(frame[:50])
         connection = served(bench, client)
         await bench.until(lambda: connection.frame_since_ms)
-        connection._pause_reading()
+        connection.stop_reading()
         overdue = bench.server.uptime_ms() + bench.server.config.frame_deadline_ms + 1
         bench.server._close_overdue(overdue)
         assert not connection.closed
@@ -398,6 +401,12 @@ def test_a_cold_slice_does_not_spin_on_a_writable_socket(
 
     jobs: list[tuple[Callable[[], object], Callable[[object], None]]] = []
 
+    class NeverResident(Residency):
+        """Knows of nothing that is in the page cache."""
+
+        def holds(self, piece: FileSlice, uptime_ms: int) -> bool:
+            return False
+
     class Idle:
         """A helper that has not come to it yet."""
 
@@ -408,8 +417,8 @@ def test_a_cold_slice_does_not_spin_on_a_writable_socket(
         client, consumer = await bench.connect(), await bench.connect(receive_buffer_bytes=4096)
         await fill(client, 4, 1_000_000)
         with monkeypatch.context() as patch:
-            patch.setattr(bench.server, "is_resident", lambda _: False)
-            patch.setattr(bench.server, "reader", Idle())
+            cold = NeverResident(Idle())  # type: ignore[arg-type]
+            patch.setattr(bench.server, "residency", cold)
             connection = served(bench, consumer)
             await consumer.send(consumer.frame(1, 12, fetch("r", 0)) * 2)
             await bench.until(lambda: connection._writing)
