@@ -91,8 +91,9 @@ class Broker:
     Partition. `woken` are partitions whose high watermark moved while somebody waits;
     `uptime_ms` is a clock that never jumps, set before each call by whoever drives the broker:
     what lasts is measured with it; `now_ms` arguments are the wall clock, which only stamps.
-    `upkeep` are partitions whose log wants maintenance off the loop; `deleted` are logs whose
-    space is freed when `file.delete.delay.ms` is over and nobody sends from them any more.
+    `upkeep` are partitions whose log wants maintenance off the loop, `due` is other work for there;
+    `deleted` are logs whose space is freed when `file.delete.delay.ms` is over and nobody sends
+    from them any more.
     """
 
     def __init__(
@@ -117,6 +118,7 @@ class Broker:
         self.counters = Counters()
         self.woken: list[Partition] = []
         self.upkeep: list[Partition] = []
+        self.due: list[Chore] = []
         self.deleted: list[Log] = []
         self.writable = True
         self.unwritable_reason = ""
@@ -271,6 +273,7 @@ class Broker:
         if outcome.error is None:
             served = [p.log for p in task.partitions if p.log.deleted_ms is None]
             self.directory.note_durable(served, now_ms)
+            self._begin_mark(now_ms)
         for partition in task.partitions:
             if partition.log.wants_maintenance:
                 self.upkeep.append(partition)
@@ -319,10 +322,8 @@ class Broker:
             # Nothing can be changed any more, and what was not synced never will be.
             self.fence(OSError(errno.EIO, metadata.fenced))
         self.upkeep.extend(p for p in self.partitions.values() if p.log.wants_maintenance)
+        self._begin_mark(now_ms)
         chores = self.take_upkeep()
-        mark = self.directory.begin_mark(now_ms)
-        if mark is not None:
-            chores.append((mark.run, self._mark_written))
         if self.directory.leftovers:
             chores.append((self.directory.remove_leftovers, _ignore))
         for log in self.deleted:
@@ -335,13 +336,18 @@ class Broker:
 
     def take_upkeep(self) -> list[Chore]:
         """The maintenance that logs asked for since the last call."""
-        asked = self.upkeep
-        self.upkeep = []
-        chores: list[Chore] = []
+        asked, chores = self.upkeep, self.due
+        self.upkeep, self.due = [], []
         for partition in asked:
             if partition.log.wants_maintenance:
                 chores.extend(partition.log.maintenance())
         return chores
+
+    def _begin_mark(self, now_ms: int) -> None:
+        """Let the durable mark follow if it is due: a second, 16 MB or a roll behind."""
+        mark = self.directory.begin_mark(now_ms)
+        if mark is not None:
+            self.due.append((mark.run, self._mark_written))
 
     def _mark_written(self, error: object) -> None:
         failed = error if isinstance(error, OSError) else None

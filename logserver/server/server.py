@@ -213,7 +213,7 @@ class Server:
         if (commit.dirty or commit.waiting) and not (commit.in_flight or self._commit_scheduled):
             self._commit_scheduled = True
             self.loop.call_soon(self._begin_commit)
-        if broker.upkeep:
+        if broker.upkeep or broker.due:
             self._submit(self.background, broker.take_upkeep())
         if broker.key_checks.held_count:
             self._check_keys()

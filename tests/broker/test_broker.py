@@ -102,6 +102,7 @@ def test_the_space_of_a_deleted_topic_is_freed_after_the_delay(bench: DataBench)
 def test_the_durable_mark_follows_within_a_second(bench: DataBench) -> None:
     """Recovery scans at most what was written in one second, or 16 MB."""
     bench.durable("d")
+    chores(bench)
     bench.send("d", batch(4))
     bench.sync()
     bench.now_ms += 1000
@@ -227,3 +228,15 @@ def test_a_metadata_log_that_cannot_be_written_fences_the_directory() -> None:
     bench.broker.tick(bench.now_ms)
     assert bench.directory.fenced
     assert bench.sent(bench.send("r", batch()))[0] == errors.KAFKA_STORAGE_ERROR
+
+
+def test_the_durable_mark_follows_every_16_megabytes(bench: DataBench) -> None:
+    """Not only once a second: recovery scans what lies above it."""
+    bench.durable("d")
+    chores(bench)
+    for _ in range(20):
+        bench.send("d", batch(1, 1_000_000))
+        bench.sync()
+        for run, finish in bench.broker.take_upkeep():
+            finish(run())
+    assert bench.directory.mark.entries["d-0"].offset >= 16

@@ -61,8 +61,11 @@ def test_no_power_cut_loses_what_was_acknowledged(full: bool) -> None:
 
 
 def is_found(make: type[Run]) -> bool:
-    """Whether some of the first seeds sees the planted bug."""
-    for seed in seeds(60):
+    """Whether one of the first seeds sees the planted bug: always the same seeds, unlike above.
+
+    A test of the tests must not depend on luck; the rarest bug here shows in some 3 % of the runs.
+    """
+    for seed in range(600):
         try:
             survive(make(seed))
         except AssertionError as error:
