@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from typing import TypeVar
 
-from .files import Buffer, File, Files
+from .files import Buffer, File, Files, Pin
 
 # fmt: off
 KINDS = frozenset((
@@ -85,6 +85,9 @@ class FailingFiles(Files):
 
     def list_directory(self, path: str) -> list[str]:
         return self.inner.list_directory(path)
+
+    def pin(self, path: str) -> Pin:
+        return self.inner.pin(path)
 
     def make_directory(self, path: str) -> None:
         self.call("make_directory", path, lambda: self.inner.make_directory(path))

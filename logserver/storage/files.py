@@ -25,6 +25,7 @@ import fcntl
 import mmap
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 FILE_MODE = 0o600  # records belong to the server's user; readers on the host are opt-in
 DIRECTORY_MODE = 0o700
@@ -112,8 +113,30 @@ class File(ABC):
         """Release the descriptor; a second close does nothing."""
 
 
+class Pin:
+    """A directory by a `path` that stays its own when it is renamed, until `close`."""
+
+    __slots__ = ("_close", "path")
+
+    def __init__(self, path: str, close: Callable[[], object]) -> None:
+        self.path = path
+        self._close = close
+
+    def close(self) -> None:
+        """Give the directory up; once."""
+        self._close()
+
+
 class Files(ABC):
     """A file system. Paths are strings; every method may raise OSError."""
+
+    @abstractmethod
+    def pin(self, path: str) -> Pin:
+        """Hold a directory whatever happens to its name.
+
+        For work off the loop: meanwhile the directory may be renamed and another one made under
+        its old name, and an unlink by the old path would hit a file of somebody else.
+        """
 
     @abstractmethod
     def open(self, path: str, *, create: bool = False, write: bool = True) -> File:
@@ -277,6 +300,11 @@ class RealFiles(Files):
 
     def list_directory(self, path: str) -> list[str]:
         return sorted(os.listdir(path))
+
+    def pin(self, path: str) -> Pin:
+        # Linux resolves this link to what the descriptor is open on, not by any name.
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return Pin(f"/proc/self/fd/{descriptor}", lambda: os.close(descriptor))
 
     def make_directory(self, path: str) -> None:
         os.mkdir(path, DIRECTORY_MODE)

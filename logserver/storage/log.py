@@ -374,6 +374,17 @@ class Log:
             if self.unsealed:
                 self.wants_maintenance = True
 
+    def sync(self) -> None:
+        """Make everything durable here and now, where waiting is right. Raises OSError: fenced."""
+        task = self.begin_sync()
+        if task is not None:
+            try:
+                task.run()
+            except OSError as error:
+                self.synced(task, error)
+                raise
+            self.synced(task)
+
     def durable_end(self) -> tuple[int, int, int]:
         """Return (durable offset, base offset of its segment, position there) for the mark."""
         segment = self._durable_segment

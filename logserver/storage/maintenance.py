@@ -13,6 +13,9 @@ Seal. A rolled segment whose bytes are durable is trimmed to its true end, synce
     could be told the write-back error that the group commit must hear, as it is told only once.
 Remove. The files of segments that left the log, when nobody reads them any more. The new log start
     is made durable first (see `retention`).
+
+A chore has its directory by a pin, not by name: while it works, the topic may be deleted and made
+again, and the paths that it knew would then be those of another log's files.
 """
 
 from __future__ import annotations
@@ -22,8 +25,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from . import digest, producers, retention
-from .files import is_disk_full, is_passing
-from .segment import Segment, segment_path, write_file
+from .files import Pin, is_disk_full, is_passing
+from .segment import Segment, write_file
 
 if TYPE_CHECKING:
     from .log import Log
@@ -85,13 +88,17 @@ def _seal(log: Log) -> list[Chore]:
     if segment is None or segment.busy or segment.end_offset > log.durable_offset:
         return []
     next_files = log.unsealed[segment]
+    pin = _pin(log)
+    if pin is None:
+        return []
     segment.busy = True
     segment.acquire()
 
     def run() -> None:
-        seal_files(log, segment, next_files)
+        seal_files(log, segment, next_files, pin.path)
 
     def finish(result: object) -> None:
+        pin.close()
         segment.busy = False
         segment.release()
         if not isinstance(result, OSError):
@@ -102,18 +109,27 @@ def _seal(log: Log) -> list[Chore]:
     return [(run, finish)]
 
 
-def seal_files(log: Log, segment: Segment, next_files: dict[str, bytes]) -> None:
+def _pin(log: Log) -> Pin | None:
+    """Hold the log's directory for a chore; None, and another try later, if there is no way."""
+    try:
+        return log.files.pin(log.directory)
+    except OSError:
+        log.wants_maintenance = True
+        return None
+
+
+def seal_files(log: Log, segment: Segment, next_files: dict[str, bytes], directory: str) -> None:
     """Trim, sync, index and digest a rolled segment. Raises OSError."""
     if segment.file.size() != segment.size_bytes:
         segment.file.truncate(segment.size_bytes)
     segment.file.datasync()
-    segment.write_indexes(sync=True)
-    for path, data in next_files.items():
-        write_file(log.files, path, data, sync=True)
-    log.files.sync_directory(segment.directory)
+    segment.write_indexes(directory, sync=True)
+    for name, data in next_files.items():
+        write_file(log.files, f"{directory}/{name}", data, sync=True)
+    log.files.sync_directory(directory)
     digest.seal_segment(
         log.files,
-        segment.directory,
+        directory,
         segment.base_offset,
         segment.end_offset,
         segment.max_timestamp_ms,
@@ -134,20 +150,24 @@ def _removals(log: Log) -> list[Chore]:
     segments = [s for s in log.doomed if not s.holds and not s.busy]
     if not segments and not log.left_files:
         return []
+    pin = _pin(log)
+    if pin is None:
+        return []
     for segment in segments:
         log.doomed.remove(segment)
     log_start_offset = log.log_start_offset
     left_files, log.left_files = log.left_files, {}
 
     def run() -> None:
-        for path, data in left_files.items():
-            write_file(log.files, path, data, sync=True)
-        log.start_keeper.keep(log_start_offset, log.directory)
+        for name, data in left_files.items():
+            write_file(log.files, f"{pin.path}/{name}", data, sync=True)
+        log.start_keeper.keep(log_start_offset, pin.path)
         for segment in segments:
-            retention.unlink_segment(log.files, segment.directory, segment.base_offset)
-        log.files.sync_directory(log.directory)
+            retention.unlink_segment(log.files, pin.path, segment.base_offset)
+        log.files.sync_directory(pin.path)
 
     def finish(_: object) -> None:
+        pin.close()
         # What an error left on disk is below the log start: the next start removes it.
         for segment in segments:
             segment.close()
@@ -156,10 +176,10 @@ def _removals(log: Log) -> list[Chore]:
 
 
 def producer_files(log: Log, offset: int) -> dict[str, bytes]:
-    """Return the files that say what the producers had written up to `offset`, the log end."""
+    """Return by name the files that say what producers had written up to `offset`, the log end."""
     return {
-        segment_path(log.directory, offset, ".snapshot"): producers.encode_snapshot(log.producers),
-        segment_path(log.directory, offset, ".window"): producers.encode_window(log.producers),
+        f"{offset:020d}.snapshot": producers.encode_snapshot(log.producers),
+        f"{offset:020d}.window": producers.encode_window(log.producers),
     }
 
 
@@ -168,26 +188,19 @@ def finish_files(log: Log) -> None:
 
     Names, indexes and producer files are durable only after a sync of the file system.
     """
-    task = log.begin_sync()
-    if task is not None:
-        try:
-            task.run()
-        except OSError as error:
-            log.synced(task, error)
-            raise
-        log.synced(task)
+    log.sync()
     for run, finish in _removals(log):
         finish(run())
     for segment, next_files in list(log.unsealed.items()):
-        seal_files(log, segment, next_files)
+        seal_files(log, segment, next_files, log.directory)
         note_sealed(log, segment)
     active = log.active
     active.finish_indexes()
     if active.file.size() != active.size_bytes:
         active.file.truncate(active.size_bytes)
-    active.write_indexes(sync=False)
-    for path, data in producer_files(log, log.end_offset).items():
-        write_file(log.files, path, data, sync=False)
+    active.write_indexes(log.directory, sync=False)
+    for name, data in producer_files(log, log.end_offset).items():
+        write_file(log.files, f"{log.directory}/{name}", data, sync=False)
 
 
 def deleted_name(name: str, unique: str) -> str:
@@ -199,6 +212,10 @@ def deleted_name(name: str, unique: str) -> str:
 
 def rename_deleted(log: Log, directory: str) -> None:
     """Give the directory of a deleted log its new name; durable on return. Raises OSError."""
+    # A sync in flight will not find the directory to make the name of a young segment durable, and
+    # its records may have been promised: the deletion itself can still be lost, and undone.
+    if not all(segment.named for segment in log.segments):
+        log.files.sync_directory(log.directory)
     log.files.rename(log.directory, directory)
     log.directory = directory
     for segment in log.segments + log.doomed:

@@ -298,13 +298,14 @@ class Segment:
             self.lazy_time_index = TimeIndex(self._map(TIME_INDEX_SUFFIX))
         return self.lazy_time_index
 
-    def write_indexes(self, *, sync: bool) -> None:
+    def write_indexes(self, directory: str, *, sync: bool) -> None:
         """Write both indexes to their files; without `sync` the caller syncs the file system."""
         for suffix, data in (
             (INDEX_SUFFIX, self.offset_index.data),
             (TIME_INDEX_SUFFIX, self.time_index.data),
         ):
-            write_file(self._files, self.path(suffix), data, sync=sync)
+            path = segment_path(directory, self.base_offset, suffix)
+            write_file(self._files, path, data, sync=sync)
 
     def forget_indexes(self) -> None:
         """Drop the indexes from memory (or unmap them): their files have everything."""

@@ -20,7 +20,7 @@ import errno
 import os
 from random import Random
 
-from .files import Buffer, File, Files, LockedError
+from .files import Buffer, File, Files, LockedError, Pin
 
 SECTOR_BYTES = 512
 NAME_BYTES_MAX = 255
@@ -124,6 +124,15 @@ class MemoryFiles(Files):
     def __init__(self, capacity_bytes: int | None = None) -> None:
         self.root = Directory()
         self.capacity_bytes = capacity_bytes
+        self._pinned: dict[str, Directory] = {}
+        self._pins_count = 0
+
+    def pin(self, path: str) -> Pin:
+        directory = self._directory(path)
+        self._pins_count += 1
+        name = f"#{self._pins_count}"
+        self._pinned[name] = directory
+        return Pin(name, lambda: self._pinned.pop(name, None))
 
     def open(self, path: str, *, create: bool = False, write: bool = True) -> MemoryFile:
         directory, name = self._parent(path)
@@ -241,8 +250,13 @@ class MemoryFiles(Files):
         """Learn of a name created (no source), removed (no target) or changed."""
 
     def _find(self, path: str) -> Inode | Directory | None:
-        node: Inode | Directory | None = self.root
-        for part in _parts(path):
+        parts = _parts(path)
+        node: Inode | Directory | None = self._pinned.get(parts[0]) if parts else None
+        if node is None:
+            node = self.root
+        else:
+            del parts[0]
+        for part in parts:
             node = node.names.get(part) if isinstance(node, Directory) else None
         return node
 

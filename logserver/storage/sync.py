@@ -45,5 +45,5 @@ class SyncTask:
         try:
             self.log.files.sync_directory(self.directory)
         except FileNotFoundError:
-            if self.log.deleted_ms is None:  # else it was renamed meanwhile: nobody needs the name
+            if self.log.deleted_ms is None:  # else it was renamed meanwhile, and synced before that
                 raise

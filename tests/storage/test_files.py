@@ -210,3 +210,20 @@ def test_a_real_file_has_a_descriptor_and_a_memory_file_none(tmp_path: Path) -> 
     assert RealFiles().open(str(tmp_path / "a"), create=True).fileno() > 2
     with pytest.raises(OSError, match="no descriptor"):
         MemoryFiles().open("a", create=True).fileno()
+
+
+def test_a_pinned_directory_is_itself_whatever_its_name(door: tuple[Files, str]) -> None:
+    """It was renamed, and another one has its name."""
+    files, root = door
+    files.make_directory(f"{root}/d")
+    files.open(f"{root}/d/old", create=True).close()
+    pin = files.pin(f"{root}/d")
+    files.rename(f"{root}/d", f"{root}/e")
+    files.make_directory(f"{root}/d")
+    files.open(f"{root}/d/old", create=True).close()
+    files.unlink(f"{pin.path}/old")
+    files.write_atomically(f"{pin.path}/new", b"n")
+    files.sync_directory(pin.path)
+    assert files.list_directory(f"{root}/d") == ["old"]
+    assert files.list_directory(f"{root}/e") == files.list_directory(pin.path) == ["new"]
+    pin.close()

@@ -17,7 +17,7 @@ from logserver.storage.files import RealFiles
 from logserver.storage.log import Log, SyncTask
 from logserver.storage.lookup import KEPT_COUNT_MAX, KEPT_ENTRIES_MAX
 from logserver.storage.maintenance import AHEAD_BYTES, FIRST_STEP_BYTES, STEP_BYTES
-from logserver.storage.simulated_files import MemoryFiles
+from logserver.storage.simulated_files import MemoryFiles, RecordingFiles
 from tests.storage.bench import DIRECTORY, TOPIC_ID, Bench, counting_bench, make_batch
 
 BIG = 200_000
@@ -294,3 +294,62 @@ def assert_holds(log: Log, written: dict[int, bytes]) -> None:
         offset = piece.next_offset
         piece.release()
     assert offset == log.end_offset
+
+
+@pytest.mark.parametrize("real", [False, True])
+def test_chores_of_a_deleted_log_do_not_touch_the_log_that_has_its_name(
+    tmp_path: Path, real: bool
+) -> None:
+    """A helper has work in hand when a topic is deleted and made again: a seal and an unlink."""
+    files = RealFiles() if real else MemoryFiles()
+    root = str(tmp_path) if real else "data"
+    if not real:
+        files.make_directory(root)
+    config = TopicConfig(segment_bytes=500, retention_bytes=1000)
+
+    def opened(topic_id: bytes) -> Log:
+        return Log.open(files, f"{root}/t-0", config, topic_id=topic_id, now_ms=0, clean=False)
+
+    def write(log: Log, count: int) -> None:
+        for _ in range(count):
+            log.append(memoryview(make_batch()), 0, 1000, 0)
+        log.sync()
+
+    old = opened(b"o" * 16)
+    write(old, 20)
+    assert len(old.segments) > 4
+    assert old.retention(0)
+    chores = old.maintenance()
+    assert len(chores) == 2, "a seal and a removal"
+    old.delete("1", 0)
+    new = opened(b"n" * 16)
+    write(new, 2)
+    before = {
+        name: files.read_file(f"{root}/t-0/{name}")
+        for name in sorted(files.list_directory(f"{root}/t-0"))
+    }
+    for run, finish in chores:
+        finish(run())
+    assert before == {
+        name: files.read_file(f"{root}/t-0/{name}")
+        for name in sorted(files.list_directory(f"{root}/t-0"))
+    }
+    new.close()
+    old.close()
+
+
+def test_the_names_of_young_segments_are_durable_before_their_directory_is_renamed() -> None:
+    """The deletion may be lost and undone; a sync in flight no longer finds the directory."""
+    bench = Bench(RecordingFiles())
+    bench.write()
+    task = bench.log.begin_sync()
+    assert task is not None
+    bench.log.delete("7", now_ms=0)
+    task.run()
+    bench.log.synced(task)
+    assert isinstance(bench.files, RecordingFiles)
+    for seed in range(30):
+        files = bench.files.power_cut(Random(seed))
+        files.rename("data/topic-0.7-delete", DIRECTORY)
+        log = Log.open(files, DIRECTORY, bench.config, topic_id=TOPIC_ID, now_ms=0, clean=False)
+        assert log.end_offset == 1
