@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from logwire.checksum import crc32c
 
 from .files import Files
-from .segment import SUFFIXES, Segment, segment_path
+from .segment import SUFFIXES, Segment, segment_path, write_file
 
 if TYPE_CHECKING:
     from .log import Log
@@ -105,19 +105,16 @@ def trim(log: Log, offset: int) -> None:
     if offset <= log.log_start_offset:
         return
     if offset > log.durable_offset:  # the start must never be beyond what a power cut leaves
-        task = log.begin_sync()
-        assert task is not None
-        try:
-            task.run()
-        except OSError as error:
-            log.synced(task, error)
-            raise
-        log.synced(task)
-    log.start_keeper.keep(offset, log.directory)
-    log.log_start_offset = offset
+        log.sync()
     count = 0
     while count + 1 < len(log.segments) and log.segments[count + 1].base_offset <= offset:
         count += 1
+    if count:
+        # What the producers had written is known from the dropped segments, until this is written.
+        for name, data in log.unsealed.get(log.segments[count - 1], {}).items():
+            write_file(log.files, f"{log.directory}/{name}", data, sync=True)
+    log.start_keeper.keep(offset, log.directory)
+    log.log_start_offset = offset
     if count:
         log.drop_segments(count)
 

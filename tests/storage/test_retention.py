@@ -241,3 +241,21 @@ def test_a_trim_whose_sync_fails_fences_and_holds_nothing() -> None:
     assert bench.log.statistics()["holds_count"] == 0
     with pytest.raises(FencedError):
         bench.log.trim(2)
+
+
+def test_a_trim_keeps_what_producers_wrote_in_unsealed_segments() -> None:
+    """The start is durable at once, and what lies below it goes at the next start."""
+    bench = Bench(RecordingFiles(), segment_bytes=500)
+    log = bench.log
+    while len(log.segments) < 4:
+        offset = bench.write().base_offset
+        log.producers.update(7, 0, offset, offset, offset, offset, 1000)
+    bench.sync()
+    log.trim(log.active.base_offset)
+    for seed in range(30):
+        other = Bench(RecordingFiles(), segment_bytes=500)
+        assert isinstance(bench.files, RecordingFiles)
+        other.files = bench.files.power_cut(Random(seed))
+        recovered = other.open(clean=False)
+        entry = recovered.producers.entries[7]
+        assert entry.next_sequence == log.active.base_offset
