@@ -143,6 +143,9 @@ class Broker:
         broker.config = config.with_dynamic(broker.image.broker_configs(config.node_id))
         broker.metadata_log.on_append(broker.metadata_appended)
         broker.metadata_log.ensure_features(now_ms)
+        # At once, if this is the first start: an empty metadata log beside partition directories
+        # is taken for a lost one, and a power cut in the first second would leave just that.
+        metadata.sync()
         reconcile(directory, broker.image, now_ms)
         for topic in broker.image.topics.values():
             for index in topic.partitions:

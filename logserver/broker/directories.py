@@ -7,12 +7,18 @@ any of them is opened:
     directory                    its topic id       the image        action
     ---------------------------  -----------------  ---------------  ----------------------------
     <topic>-<n>                  this topic's       has <topic>-<n>  keep
-    <topic>-<n>                  none yet           has <topic>-<n>  keep: made, but not written
+    <topic>-<n>                  none yet           has <topic>-<n>  keep; set aside if nothing is
+                                                                     written: the fifth line's may
+                                                                     be this one's, or it is made
+                                                                     anew
     <topic>-<n>                  another, or none   (any)            set aside, its space is freed
     <topic>-<n>                  none, not empty    has it not       leave: nobody says it is ours
     <topic>-<n>.<id>-delete      of a live topic    has <topic>-<n>  rename back: the removal's
                                                                      record was never durable
     <topic>-<n>.<id>-delete      any other          (any)            its space is freed
+
+What is left over after this is disowned: a partition of a live topic may be made again under the
+same name and id (its making was lost, and with it the directory), and must not find old bytes.
 
 The first three lines make sure that a recreated topic never shows old bytes, the fifth that a
 deletion happened wholly or not at all.
@@ -80,8 +86,10 @@ def reconcile(directory: LogDirectory, image: Image, now_ms: int) -> None:
     present.pop(METADATA_DIRECTORY, None)
     for name, topic_id in list(present.items()):
         if topic_id is None and name in owned:
-            continue
-        if topic_id is None and not _is_empty(directory, name):
+            if _is_unwritten(directory, name):
+                directory.discard(name, now_ms)  # one with records may be among the leftovers
+                del present[name]
+        elif topic_id is None and not _is_empty(directory, name):
             logger.warning("%s/%s has no topic id: left as it is", directory.path, name)
         elif topic_id is None or topic_id != owned.get(name):
             logger.warning("%s belongs to no topic: its space is freed", name)
@@ -89,8 +97,12 @@ def reconcile(directory: LogDirectory, image: Image, now_ms: int) -> None:
             del present[name]
     for leftover in list(directory.leftovers):
         former = _name_before(leftover, owned)
-        if former is not None and former not in present:
-            _restore(directory, leftover, former, owned[former])
+        if former is None or former in present:
+            directory.disown(leftover)
+        elif _restore(directory, leftover, former, owned[former]):
+            present[former] = owned[former]
+        else:
+            directory.disown(leftover)
 
 
 def _name_before(leftover: str, owned: Mapping[str, bytes]) -> str | None:
@@ -110,16 +122,23 @@ def _is_empty(directory: LogDirectory, name: str) -> bool:
     return all(file.endswith(TEMPORARY_SUFFIX) for file in names)
 
 
-def _restore(directory: LogDirectory, leftover: str, name: str, topic_id: bytes) -> None:
+def _is_unwritten(directory: LogDirectory, name: str) -> bool:
+    """Whether a directory has nothing but what is written before the first record."""
+    names = directory.files.list_directory(f"{directory.path}/{name}")
+    return all(file.endswith(TEMPORARY_SUFFIX) or file == checkpoint.EPOCHS_FILE for file in names)
+
+
+def _restore(directory: LogDirectory, leftover: str, name: str, topic_id: bytes) -> bool:
     """Rename a deleted log's directory back if it is the one of this live topic."""
     files, path = directory.files, directory.path
     try:
         found = checkpoint.read_topic_id(files, f"{path}/{leftover}")
     except checkpoint.CheckpointError:
-        return
+        return False
     if found != topic_id:
-        return
+        return False
     logger.warning("the deletion of %s was never completed: it is kept", name)
     files.rename(f"{path}/{leftover}", f"{path}/{name}")
     files.sync_directory(path)
     directory.leftovers.remove(leftover)
+    return True

@@ -221,9 +221,22 @@ class LogDirectory:
         self.mark.forget(name)
         self.leftovers.append(leftover)
 
+    def disown(self, leftover: str) -> None:
+        """Take its topic id from a leftover, durably: it is nobody's now. Raises OSError."""
+        path = f"{self.path}/{leftover}"
+        try:
+            self.files.unlink(f"{path}/{checkpoint.METADATA_FILE}")
+        except FileNotFoundError:
+            return
+        self.files.sync_directory(path)
+
     def _unique(self, now_ms: int) -> str:
-        self._sequence += 1
-        return f"{now_ms:x}{self._sequence:04x}"
+        while True:
+            self._sequence += 1
+            unique = f"{now_ms:x}{self._sequence:04x}"
+            # A clock that was set back gives the same numbers again.
+            if not any(name.endswith(f".{unique}{DELETED_SUFFIX}") for name in self.leftovers):
+                return unique
 
     def remove_leftovers(self) -> None:
         """Free the space of deleted logs; for a helper thread. Raises OSError."""

@@ -1,5 +1,7 @@
 """After a start: directories and the metadata log are made to agree, line by line of the table."""
 
+from random import Random
+
 import pytest
 
 from logserver.broker.directories import METADATA_DIRECTORY
@@ -70,6 +72,42 @@ def test_a_removal_is_undone_even_if_the_name_was_used_again(bench: ControlBench
     make(bench, "a-0", b"n" * 16, "00000000000000000000.log")
     assert directories(bench) == [METADATA_DIRECTORY, "a-0"]
     assert bench.partition("a").log.end_offset == 3
+
+
+def test_a_half_made_directory_does_not_hide_the_one_that_comes_back(bench: ControlBench) -> None:
+    """Deleted and made again under its name, and both records lost in the middle of it."""
+    for left in (("partition.metadata.tmp",), ("leader-epoch-checkpoint",), ()):
+        bench.files.rename("/data/a-0", "/data/a-0.1f0001-delete")
+        make(bench, "a-0", None, *left)
+        assert directories(bench) == [METADATA_DIRECTORY, "a-0"]
+        assert bench.partition("a").log.end_offset == 3
+        bench.directory.close(clean=True)
+
+
+def test_what_a_start_has_discarded_never_comes_back(bench: ControlBench) -> None:
+    """A partition whose making was lost, made again later: it is empty."""
+    make(bench, "a-1", bench.topic_id("a"), "00000000000000000000.log")
+    bench.start()
+    (left,) = bench.directory.leftovers
+    bench.directory.close(clean=True)
+    bench.start()
+    request = {"topics": [{"name": "a", "count": 2, "assignments": None}], "validate_only": False}
+    assert bench.call(37, 2, request)["results"][0]["error_code"] == 0
+    bench.sync()
+    bench.directory.close(clean=False)
+    bench.files.rename("/data/a-1", "/data/gone")
+    bench.start()
+    assert left in bench.directory.leftovers
+    assert bench.partition("a", 1).log.end_offset == 0
+
+
+def test_a_power_cut_in_the_first_second_leaves_a_directory_that_starts() -> None:
+    """The metadata log has its first record before anything else is made."""
+    for seed in range(40):
+        bench = ControlBench()
+        bench.create("a")
+        again = bench.power_cut(Random(seed))
+        assert again.broker.metadata_log.log.end_offset >= 1
 
 
 LONG = "x" * 249
