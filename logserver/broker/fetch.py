@@ -44,6 +44,9 @@ logger = logging.getLogger(__name__)
 # A longer wait is answered early and empty, which every client takes as "nothing yet": a parked
 # request of a client that has gone away must not live for the 24 days an int32 can ask for.
 WAIT_MS_MAX = 60_000
+# Partitions in all parked fetches together, some 250 bytes each. Past it a fetch is answered with
+# what there is. Ten thousand consumers of a hundred partitions each may wait.
+PARKED_PARTITIONS_MAX = 1_000_000
 # Answered fetches that the heap of deadlines may hold beside as many as it has waiting ones.
 ANSWERED_COUNT_MAX = 1000
 
@@ -97,13 +100,16 @@ class ParkedFetch:
         reply.on_close = self.leave
 
     def leave(self) -> None:
-        """Wait no longer; leaves no trace in any partition."""
+        """Wait no longer; leaves no trace in any partition, and nothing but a shell in the heap."""
         for partition in self.partitions:
             partition.parked.pop(self, None)
-        self.partitions = []
+        waits = self._broker.waits
+        waits.waiting_count -= 1
+        waits.wanted_count -= len(self.partitions)
         self._broker.counters.fetches_parked -= 1
-        self._broker.waits.waiting_count -= 1
         self.reply.on_close = None
+        self.partitions = []
+        del self.reply, self.request
 
 
 class FetchWaits:
@@ -114,17 +120,19 @@ class FetchWaits:
     nothing, and a client that waits a minute a thousand times a second costs no memory.
     """
 
-    __slots__ = ("_sequence", "deadlines", "waiting_count")
+    __slots__ = ("_sequence", "deadlines", "waiting_count", "wanted_count")
 
     def __init__(self) -> None:
         self.deadlines: list[tuple[int, int, ParkedFetch]] = []
         self.waiting_count = 0
+        self.wanted_count = 0
         self._sequence = 0
 
     def park(self, parked: ParkedFetch) -> None:
         """Remember the deadline of a parked fetch."""
         self._sequence += 1
         self.waiting_count += 1
+        self.wanted_count += len(parked.partitions)
         entry = (parked.request.deadline_ms, self._sequence, parked)
         heapq.heappush(self.deadlines, entry)
         if len(self.deadlines) > 2 * self.waiting_count + ANSWERED_COUNT_MAX:
@@ -191,7 +199,8 @@ def handle_fetch(
             broker.counters.count_error(code)
             return _parts(request, code, NO_SESSION, [])
     enough, readings = read_all(broker, request)
-    if enough or max_wait_ms <= 0 or not request.wanted:
+    parked_count = broker.waits.wanted_count + len(request.wanted)
+    if enough or max_wait_ms <= 0 or not request.wanted or parked_count > PARKED_PARTITIONS_MAX:
         return answer_of(broker, request, readings)
     _give_back(readings)
     request.deadline_ms = broker.uptime_ms + min(max_wait_ms, WAIT_MS_MAX)
@@ -387,18 +396,19 @@ def look_again(broker: Broker, parked: ParkedFetch, *, patient: bool) -> None:
 
     It is called from somebody else's turn: what goes wrong here costs its own connection only.
     """
+    request, reply = parked.request, parked.reply
     try:
-        enough, readings = read_all(broker, parked.request)
+        enough, readings = read_all(broker, request)
         if patient and not enough:
             _give_back(readings)
             return
         parked.leave()
-        parked.reply.complete(answer_of(broker, parked.request, readings))
+        reply.complete(answer_of(broker, request, readings))
     except Exception:
         logger.exception("a parked fetch could not be answered: a bug of the server")
         if parked.partitions:
             parked.leave()
-        parked.reply.abandon()
+        reply.abandon()
 
 
 def _give_back(readings: list[Reading]) -> None:

@@ -337,3 +337,18 @@ def test_a_bug_in_a_woken_fetch_costs_its_own_connection(
     assert reply.abandoned
     assert bench.broker.counters.fetches_parked == 0
     assert not bench.partition("r").log.active.holds
+
+
+def test_what_all_parked_fetches_want_is_bounded(
+    bench: DataBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Past it a fetch is answered at once, and waits again when others have left."""
+    monkeypatch.setattr(fetch, "PARKED_PARTITIONS_MAX", 4)
+    first = bench.poll(("r", 0, 0), ("r", 1, 0), ("r", 2, 0))
+    assert first.answer is None
+    assert bench.poll(("r", 0, 0), ("r", 1, 0)).answer is not None
+    bench.send("r", batch())
+    bench.turn()
+    assert first.answer is not None
+    assert bench.broker.waits.wanted_count == 0
+    assert bench.poll(("r", 1, 0), ("r", 2, 0)).answer is None
