@@ -6,6 +6,7 @@ every failure leaves by the same door: one sentence on standard error, one exit 
 """
 
 import contextlib
+import errno
 import os
 import sys
 import traceback
@@ -96,7 +97,11 @@ def run_app(words: Sequence[str]) -> int:
         return Exit.BROKEN_PIPE
     except (KeyboardInterrupt, click.Abort):
         return Exit.INTERRUPTED
-    except Exception:  # noqa: BLE001 - the last door: whatever comes here is told and coded
+    except Exception as error:  # noqa: BLE001 - the last door: whatever comes here is told and coded
+        if _is_output_full(error):
+            _let_go_of_stdout()
+            tell("cannot write to standard output: no space left on device.")
+            return Exit.FAILED
         traceback.print_exc()
         tell("this is a bug in logserver. Please report it with the lines above.")
         return Exit.INTERNAL
@@ -128,7 +133,8 @@ def _usage_sentence(error: click.UsageError) -> str:
     hint = hint or (
         f"See 'logserver {path}{' ' if path else ''}--help'." if "?" not in message else ""
     )
-    return f"{before}{message}. {hint}".rstrip(". ") + ("" if hint.endswith("?") else ".")
+    sentence = f"{before}{message}. {hint}".rstrip(". ")
+    return sentence if sentence.endswith("?") else f"{sentence}."
 
 
 def _options_of(context: click.Context | None) -> list[str]:
@@ -138,8 +144,17 @@ def _options_of(context: click.Context | None) -> list[str]:
     return [name for param in params for name in param.opts if name.startswith("-")]
 
 
+def _is_output_full(error: Exception) -> bool:
+    """Whether a write to standard output found no space; errors about a path have a file name."""
+    return (
+        isinstance(error, OSError)
+        and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        and error.filename is None
+    )
+
+
 def _let_go_of_stdout() -> None:
-    """Keep the interpreter from flushing into the broken pipe at its exit."""
+    """Keep the interpreter from flushing into the broken pipe or full disk at its exit."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

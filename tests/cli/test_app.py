@@ -121,6 +121,23 @@ def test_every_end_has_its_code(
     assert run_app(["failing"]) == code
 
 
+def test_a_suggestion_is_the_last_word(capsys: pytest.CaptureFixture[str]) -> None:
+    """A question mark ends the sentence; no full stop comes after it."""
+    assert run_app(["topci"]) == Exit.USAGE
+    assert capsys.readouterr().err == "logserver: no such command: topci. Did you mean topic?\n"
+
+
+@pytest.mark.parametrize("words", ["--help", "verify --help"])
+def test_a_full_disk_behind_the_output_is_no_bug_of_ours(words: str) -> None:
+    """`logserver consume readings > file` on a full disk: one sentence, exit code 1."""
+    command = f"{sys.executable} -m logserver.cli {words} > /dev/full"
+    result = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, check=False, timeout=30
+    )
+    told = "logserver: cannot write to standard output: no space left on device.\n"
+    assert (result.returncode, result.stderr) == (Exit.FAILED, told)
+
+
 def test_serve_is_in_the_tree_and_keeps_its_own_options(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
