@@ -1,6 +1,6 @@
 # Everything needs only Python >= 3.11 and make: the first target that runs builds .venv.
 #
-#   make demo      the main job in fifteen seconds, on telemetry of this machine
+#   make demo      the main job in some 25 seconds, on telemetry of this machine
 #   make test      the gate: format, lint, types, import walls, tests
 #   make crash     every kill loop, power cut, byte and bit (minutes)
 #   make bench     micro-benchmarks

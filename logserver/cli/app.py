@@ -97,7 +97,7 @@ def run_app(words: Sequence[str]) -> int:
         return Exit.BROKEN_PIPE
     except (KeyboardInterrupt, click.Abort):
         return Exit.INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - the last door: whatever comes here is told and coded
+    except Exception as error:  # noqa: BLE001 - the last door: whatever comes here is told
         if _is_output_full(error):
             _let_go_of_stdout()
             tell("cannot write to standard output: no space left on device.")

@@ -103,7 +103,7 @@ METRICS: tuple[Metric, ...] = (
     # health
     _gauge(
         "ready",
-        "Whether requests are served: 1, or 0 while the server starts or drains.",
+        "Ready is 1; 0 while the server starts, stops or is fenced. A full disk leaves it 1.",
     ),
     _gauge("log_directories_fenced", "Log directories given up after a failed sync."),
     _gauge("disk_free_bytes", "Space left on the file system of the data directory."),

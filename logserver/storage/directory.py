@@ -389,7 +389,9 @@ REASONS: Final = {
 
 
 def _unusable(path: str, error: OSError) -> StorageError:
-    reason = REASONS.get(error.errno or 0, str(error))
+    reason = REASONS.get(error.errno or 0) or (error.strerror or str(error)).lower()
+    if error.errno not in REASONS and error.filename not in (None, path):
+        reason = f"{error.filename}: {reason}"
     return StorageError(
         Kind.FULL if is_disk_full(error) else Kind.UNUSABLE,
         f"cannot open data dir {path}: {reason}. Mend that or choose another --data-dir.",

@@ -65,6 +65,7 @@ def test_a_path_that_cannot_be_a_directory_is_refused_with_a_sentence(tmp_path: 
         (errno.EROFS, "read-only"),
         (errno.EACCES, "permission denied"),
         (errno.ENOSPC, "the disk is full"),
+        (errno.ENOENT, "dir data: data/.lock: no such file or directory. Mend"),
     ):
         files = FailingFiles(MemoryFiles(), fail_at=1, error=number, kinds=["lock"])
         with pytest.raises(StorageError, match=words):
