@@ -286,7 +286,12 @@ class Broker:
     def fence(self, error: OSError) -> None:
         """The first sync error is the last: no write and no sync from now on, until a restart."""
         if not self.directory.fenced:
-            logger.critical("log directory fenced: %s", error)
+            logger.critical(
+                "data dir %s is fenced: %s. Nothing is written any more, reads go on; look at the "
+                "disk, then restart",
+                self.directory.path,
+                error,
+            )
         self.directory.fence(error)
         self.commit.fenced = True
         self.writable = False

@@ -71,7 +71,7 @@ class SideDoor:
         """For /readyz: why requests are not served, a sentence each."""
         broker = self._server.broker
         reasons = ["the server is stopping"] if self._server.draining else []
-        if not broker.writable:
+        if broker.commit.fenced:  # a full disk serves readers and mends itself: disk_full tells
             reasons.append(broker.unwritable_reason)
         return reasons
 

@@ -10,6 +10,8 @@ from logserver.cli.output import count, print_facts, print_json, print_table, si
 from logserver.cli.pages import PageGroup, bootstrap_option, json_option
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from logserver.client import Admin
     from logserver.client.admin import ConfigEntry, Topic
 
@@ -95,14 +97,14 @@ def list_topics(internal: bool, bootstrap: str, as_json: bool) -> None:
                     "name": one.name,
                     "topic_id": _id(one),
                     "partitions": len(one.partitions),
-                    "size_bytes": sizes.get(one.name, 0),
+                    "size_bytes": sizes.get(one.name),
                     "internal": one.is_internal,
                 }
                 for one in topics
             ]
         )
     elif topics:
-        rows = [(one.name, len(one.partitions), size(sizes.get(one.name, 0))) for one in topics]
+        rows = [(one.name, len(one.partitions), _size(sizes.get(one.name))) for one in topics]
         print_table(("topic", "partitions", "size"), rows)
     else:
         click.echo("no topics; create one with 'logserver topic create NAME'", err=True)
@@ -133,7 +135,7 @@ def describe(name: str, all_settings: bool, bootstrap: str, as_json: bool) -> No
             "id": _id(found),
             "partitions": len(rows),
             "offsets kept": records,
-            "size": size(sum(row["size_bytes"] for row in rows)),
+            "size": _size(_sum(row["size_bytes"] for row in rows)),
         }
     )
     print()
@@ -147,7 +149,7 @@ def describe(name: str, all_settings: bool, bootstrap: str, as_json: bool) -> No
                 row["leader_epoch"],
                 row["start_offset"],
                 row["end_offset"],
-                size(row["size_bytes"]),
+                _size(row["size_bytes"]),
             )
             for row in rows
         ],
@@ -232,7 +234,17 @@ def _id(found: "Topic") -> str:
     return str(uuid.UUID(bytes=found.topic_id))
 
 
-def _partition_rows(admin: "Admin", found: "Topic") -> list[dict[str, int]]:
+def _size(size_bytes: int | None) -> str:
+    """A size for people; a directory that has failed does not tell."""
+    return "-" if size_bytes is None else size(size_bytes)
+
+
+def _sum(sizes: "Iterable[int | None]") -> int | None:
+    known = list(sizes)
+    return None if None in known else sum(one or 0 for one in known)
+
+
+def _partition_rows(admin: "Admin", found: "Topic") -> list[dict[str, Any]]:
     starts = admin.offsets(found.name, "beginning")
     ends = admin.offsets(found.name, "end")
     sizes = {one.partition: one.size_bytes for one in admin.log_sizes() if one.topic == found.name}
@@ -243,14 +255,14 @@ def _partition_rows(admin: "Admin", found: "Topic") -> list[dict[str, int]]:
             "leader_epoch": part.leader_epoch,
             "start_offset": starts[part.partition].offset,
             "end_offset": ends[part.partition].offset,
-            "size_bytes": sizes.get(part.partition, 0),
+            "size_bytes": sizes.get(part.partition),
         }
         for part in found.partitions
     ]
 
 
 def _document(
-    found: "Topic", rows: list[dict[str, int]], settings: "list[ConfigEntry]"
+    found: "Topic", rows: list[dict[str, Any]], settings: "list[ConfigEntry]"
 ) -> dict[str, Any]:
     return {
         "name": found.name,

@@ -28,6 +28,7 @@ from logserver.client.offsets import (
     list_offsets,
     partition_rows,
 )
+from logwire import errors
 from logwire.messages import Message
 
 TOPIC_RESOURCE: Final = 2
@@ -332,12 +333,17 @@ class Admin:
         return ClusterDescription(cluster.cluster_id, cluster.controller_id, dict(cluster.brokers))
 
     def log_sizes(self) -> list[PartitionSize]:
-        """What each partition takes in each log directory of each broker."""
+        """What each partition takes in each log directory of each broker.
+
+        A directory that has failed says nothing of its partitions: they are left out.
+        """
         self.cluster.refresh([])
         sizes = []
         for broker_id in self.cluster.brokers:
             answer = self.cluster.data(broker_id).request(wire.DESCRIBE_LOG_DIRS, {"topics": None})
             for directory in answer["results"]:
+                if directory["error_code"] == errors.KAFKA_STORAGE_ERROR:
+                    continue
                 _check(f"describe log directory {directory['log_dir']}", directory)
                 sizes += [
                     PartitionSize(

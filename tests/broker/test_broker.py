@@ -139,7 +139,7 @@ def test_a_mark_that_cannot_be_synced_fences_and_says_why(
     chores(bench)
     assert bench.directory.fenced
     assert not bench.broker.writable
-    told = [one.message for one in caplog.records if "log directory fenced" in one.message]
+    told = [one.message for one in caplog.records if "is fenced" in one.message]
     assert len(told) == 1
 
 
