@@ -13,7 +13,12 @@ import logging
 from typing import TYPE_CHECKING
 
 from logserver.broker.commit import CommitTask, GroupCommit
-from logserver.broker.directories import METADATA_DIRECTORY, reconcile, require_credible
+from logserver.broker.directories import (
+    METADATA_DIRECTORY,
+    is_unwritten,
+    reconcile,
+    require_credible,
+)
 from logserver.broker.fetch import FetchWaits, wake
 from logserver.broker.image import Image
 from logserver.broker.key_check import KeyChecks
@@ -27,6 +32,7 @@ from logserver.broker.partition import Partition
 from logserver.broker.sessions import SessionCache
 from logserver.config import topic_config
 from logserver.storage import checkpoint
+from logserver.storage.failure import Kind, StorageError
 from logserver.storage.files import is_passing
 
 if TYPE_CHECKING:
@@ -167,6 +173,12 @@ class Broker:
             found = checkpoint.read_topic_id(self.directory.files, path)
             if found is not None and found != topic.topic_id:
                 self.directory.discard(name, now_ms)
+            elif found is None and not is_unwritten(self.directory, name):
+                raise StorageError(
+                    Kind.UNUSABLE,
+                    f"{path} holds records and nobody says whose. Look at it with "
+                    "`logserver dump`, then move it away.",
+                )
         return self.open_partition(topic, index, now_ms)
 
     def open_partition(self, topic: Topic, index: int, now_ms: int) -> Partition:

@@ -86,7 +86,7 @@ def reconcile(directory: LogDirectory, image: Image, now_ms: int) -> None:
     present.pop(METADATA_DIRECTORY, None)
     for name, topic_id in list(present.items()):
         if topic_id is None and name in owned:
-            if _is_unwritten(directory, name):
+            if is_unwritten(directory, name):
                 directory.discard(name, now_ms)  # one with records may be among the leftovers
                 del present[name]
         elif topic_id is None and not _is_empty(directory, name):
@@ -122,7 +122,7 @@ def _is_empty(directory: LogDirectory, name: str) -> bool:
     return all(file.endswith(TEMPORARY_SUFFIX) for file in names)
 
 
-def _is_unwritten(directory: LogDirectory, name: str) -> bool:
+def is_unwritten(directory: LogDirectory, name: str) -> bool:
     """Whether a directory has nothing but what is written before the first record."""
     names = directory.files.list_directory(f"{directory.path}/{name}")
     return all(file.endswith(TEMPORARY_SUFFIX) or file == checkpoint.EPOCHS_FILE for file in names)

@@ -61,6 +61,10 @@ def recover_segments(
         if not segment.sealed:
             segment.finish_indexes()
     if not segments:
+        if not clean:
+            # Its topic id may be in the page cache only, and a file of records without one would
+            # be anybody's after a power cut: the next topic of that name would find it.
+            files.sync_directory(directory)
         segments = [Segment.create(files, directory, log_start_offset, now_ms, interval_bytes)]
     end_offset = segments[-1].end_offset
     first_offset = segments[0].base_offset

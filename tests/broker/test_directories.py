@@ -7,6 +7,7 @@ import pytest
 from logserver.broker.directories import METADATA_DIRECTORY
 from logserver.storage import checkpoint
 from logserver.storage.failure import Kind, StorageError
+from logwire import errors
 from tests.broker.control_bench import ControlBench
 
 
@@ -188,3 +189,15 @@ def test_a_metadata_log_with_any_wrong_bit_is_refused_untouched(
         assert caught.value.kind is Kind.CORRUPT, position
         file.pwrite(right, position)
         assert "00000000000000000000.log" in bench.files.list_directory("/data/a-0")
+
+
+def test_a_new_topic_does_not_take_records_that_are_nobodys(bench: ControlBench) -> None:
+    """They may be a person's; the creation is refused and says where they are."""
+    make(bench, "b-0", None, "00000000000000000000.log")
+    row = bench.create("b")
+    assert row["error_code"] == errors.KAFKA_STORAGE_ERROR
+    assert "/data/b-0" in row["error_message"]
+    assert "b" not in bench.broker.image.topics_by_name
+    bench.files.rename("/data/b-0", "/data/elsewhere")
+    bench.sync()
+    assert bench.create("b")["error_code"] == 0

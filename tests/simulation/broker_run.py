@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 
 from logserver.broker.commit import CommitTask
 from logserver.broker.image import TOPIC_RESOURCE
@@ -26,56 +26,12 @@ from logserver.storage.directory import LOCK_FILE
 from logwire import errors
 from logwire.batch import encode_batch, iterate_batches
 from tests.broker.data_bench import RELAXED, DataBench, FakeReply
+from tests.simulation.broker_model import Batch, Partition, State, Topic, is_state, same
 from tests.simulation.power import CuttingFiles, PowerCut
 from tests.storage.directory_bench import stored
 
 NAMES = ("a", "b", "c")
 SEGMENT_BYTES = "2500"
-WINDOW_COUNT = 5  # batches of a producer that are recognised when they come again
-STAMPED_BYTES = 16  # base offset, length and leader epoch: the broker's, the rest is the producer's
-
-
-class Batch:
-    """A batch as it was sent; `sure` once the request has returned."""
-
-    def __init__(self, base: int, count: int, data: bytes, producer: tuple[int, int]) -> None:
-        self.base = base
-        self.end = base + count
-        self.data = data
-        self.producer_id, self.sequence = producer
-        self.sure = False
-
-
-class Partition:
-    """What the model knows of one partition."""
-
-    def __init__(self) -> None:
-        self.batches: list[Batch] = []
-        self.promised = 0  # what acks=all has answered, or a start has found
-        self.seen = 0  # what a consumer of a durable topic got
-        self.cached = 0  # what a kill leaves in the page cache
-        self.start = 0
-
-    @property
-    def end(self) -> int:
-        """The log end offset."""
-        return self.batches[-1].end if self.batches else 0
-
-    def of_producer(self, producer_id: int) -> list[Batch]:
-        """What is recognised when this producer sends it again."""
-        mine = [batch for batch in self.batches if batch.producer_id == producer_id]
-        return mine[-WINDOW_COUNT:]
-
-
-class Topic(NamedTuple):
-    """A topic in one state of the metadata; `topic_id` None: nobody has heard it yet."""
-
-    topic_id: bytes | None
-    partition_count: int
-    durable: bool
-
-
-State = dict[str, Topic]
 
 
 class BrokerRun(DataBench):
@@ -120,6 +76,7 @@ class BrokerRun(DataBench):
     def live(self) -> None:
         """Start unless it runs already."""
         if not self.alive:
+            self.now_ms += 1  # the bench's topic ids come from it: never twice the same
             self.start()
             self.compare()
             self.alive = True
@@ -489,16 +446,3 @@ class BrokerRun(DataBench):
     def expire(self) -> None:
         """Fetches have waited long enough."""
         self.broker.waits.expire(self.broker, self.now_ms)
-
-
-def same(data: bytes, batch: Batch) -> bool:
-    """Whether stored bytes are those of a batch, but for what the broker stamps."""
-    return data[STAMPED_BYTES:] == batch.data[STAMPED_BYTES:]
-
-
-def is_state(found: State, state: State) -> bool:
-    """Whether a start found this state; of a creation nobody heard of, any id will do."""
-    return found.keys() == state.keys() and all(
-        topic == (state[name] if state[name].topic_id else state[name]._replace(topic_id=topic[0]))
-        for name, topic in found.items()
-    )

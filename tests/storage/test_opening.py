@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
-from logserver.storage.checkpoint import CheckpointError
+from logserver.config import TopicConfig
+from logserver.storage.checkpoint import CheckpointError, encode_metadata
 from logserver.storage.log import Log
 from logserver.storage.mark import MarkEntry
 from logserver.storage.opening import prepare_directory
 from logserver.storage.simulated_files import MemoryFiles, RecordingFiles
-from tests.storage.bench import DIRECTORY, TOPIC_ID, Bench
+from tests.storage.bench import DIRECTORY, TOPIC_ID, Bench, make_batch
 
 FIRST = "00000000000000000000"
 INDEXES = (".index", ".timeindex")
@@ -76,3 +79,21 @@ def test_a_log_goes_on_in_the_segment_that_was_active() -> None:
         bench.write_many(300, timestamp_ms=5000)
     assert bytes(twice.log.active.offset_index.data) == bytes(once.log.active.offset_index.data)
     assert twice.log.active.index_after_position == once.log.active.index_after_position
+
+
+def test_a_topic_id_is_durable_before_there_are_records() -> None:
+    """It was renamed into place just before a kill; a power cut later must not make it nobody's."""
+    files = RecordingFiles()
+    files.make_directory("data")
+    files.sync_directory("")
+    files.make_directory("data/topic-0")
+    files.sync_directory("data")
+    file = files.open("data/topic-0/partition.metadata.tmp", create=True)
+    file.pwrite(encode_metadata(TOPIC_ID), 0)
+    file.datasync()
+    files.rename("data/topic-0/partition.metadata.tmp", "data/topic-0/partition.metadata")
+    log = Log.open(files, "data/topic-0", TopicConfig(), topic_id=TOPIC_ID, now_ms=0, clean=False)
+    log.append(memoryview(make_batch()), 0, 1000, 0)
+    for seed in range(30):
+        names = files.power_cut(Random(seed)).list_directory("data/topic-0")
+        assert "partition.metadata" in names
