@@ -47,6 +47,10 @@ from logwire.messages import Message, encode_request
 LOG: Final = logging.getLogger("logserver.client")
 
 _IDLE_SLEEP_MS: Final = 60_000
+# The fourth failure comes after 0.7 s of pauses: a person who watches begins to wonder. Told again
+# every ten seconds.
+_TOLD_AT_ATTEMPT: Final = 4
+_TOLD_AGAIN_S: Final = 10.0
 
 _DELIVERED: Final = frozenset({errors.NONE, errors.DUPLICATE_SEQUENCE_NUMBER})
 
@@ -85,6 +89,7 @@ class Sender:
         self.timer = Timer()
         self.upkeep = Upkeep(buffer, cluster, settings, self.timer)
         self._stop_failure: ClientError | None = None
+        self._told_s = -_TOLD_AGAIN_S
 
     def run(self) -> None:
         """The thread's whole life. What kills it is told to every waiting and later caller."""
@@ -408,9 +413,11 @@ class Sender:
         self.retries_count += 1
         batch.attempts += 1
         batch.last_failure = failure
-        batch.retry_at_s = (
-            time.monotonic() + backoff_ms(batch.attempts, self.settings.retry_backoff_ms) / 1000
-        )
+        now_s = time.monotonic()
+        if batch.attempts >= _TOLD_AT_ATTEMPT and now_s - self._told_s >= _TOLD_AGAIN_S:
+            self._told_s = now_s
+            LOG.warning("still trying to write to %s: %s", batch.queue, failure)
+        batch.retry_at_s = now_s + backoff_ms(batch.attempts, self.settings.retry_backoff_ms) / 1000
         with self.buffer.lock:
             batch.queue.requeue(batch)
 

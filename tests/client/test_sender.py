@@ -195,3 +195,17 @@ def test_a_bug_in_the_sender_is_told_to_everybody() -> None:
             client.send("t", b"two")
         with pytest.raises(ClientError, match="sender has failed"):
             client.flush()
+
+
+def test_a_server_that_keeps_refusing_is_named_while_it_does(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Once, not at every retry; silence for two minutes would be taken for a hang."""
+    faults = [errors.KAFKA_STORAGE_ERROR] * 6
+    with ScriptedBroker(faults) as broker, producer(broker, retry_backoff_ms=1) as client:
+        assert client.send("t", b"one").result(10_000).offset == 0
+        assert broker.values() == [b"one"]
+    told = [record.message for record in caplog.records if "still trying" in record.message]
+    assert len(told) == 1
+    assert "t-0" in told[0]
+    assert "KAFKA_STORAGE_ERROR" in told[0]
