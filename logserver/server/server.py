@@ -26,6 +26,7 @@ from logserver.server.helper import Helper
 from logserver.server.residency import Residency
 from logserver.statistics.histogram import Histogram
 from logserver.statistics.layout import CLOSE_REASONS
+from logwire.messages import load_schemas
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, TimerHandle
@@ -133,6 +134,9 @@ class Server:
         for listener in self.listeners:
             listener.start()
         self._schedule_tick()
+        # Not before we are ready, and not at a first request: that may come when no descriptor is
+        # left to import a module with.
+        self.loop.call_soon(load_schemas)
         gc.collect()
         gc.freeze()
         gc.disable()

@@ -24,11 +24,16 @@ import errno
 import fcntl
 import mmap
 import os
+import resource
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 FILE_MODE = 0o600  # records belong to the server's user; readers on the host are opt-in
 DIRECTORY_MODE = 0o700
+
+# Descriptors that no segment takes: a directory sync, a seal and the durable mark each open a file
+# for a moment, and a sync that cannot is as final as one that failed.
+BRIEF_DESCRIPTORS = 32
 
 Buffer = bytes | bytearray | memoryview
 
@@ -141,6 +146,10 @@ class Files(ABC):
     @abstractmethod
     def open(self, path: str, *, create: bool = False, write: bool = True) -> File:
         """Open a file, made empty first if `create` and absent. FileNotFoundError otherwise."""
+
+    def leaves_room(self, file: File) -> bool:  # noqa: ARG002 - for those that have descriptors
+        """Tell whether descriptors are left beside this one, for files that are opened briefly."""
+        return True
 
     @abstractmethod
     def exists(self, path: str) -> bool:
@@ -291,6 +300,11 @@ class RealFiles(Files):
     def open(self, path: str, *, create: bool = False, write: bool = True) -> RealFile:
         flags = (os.O_RDWR if write else os.O_RDONLY) | os.O_CLOEXEC | os.O_NOFOLLOW
         return RealFile(path, os.open(path, flags | (os.O_CREAT if create else 0), FILE_MODE))
+
+    def leaves_room(self, file: File) -> bool:
+        # The kernel gives the lowest free descriptor: a high number says that few are left.
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        return file.fileno() < limit - BRIEF_DESCRIPTORS
 
     def exists(self, path: str) -> bool:
         return os.path.lexists(path)

@@ -20,6 +20,7 @@ two batches is found out (`CorruptSegmentError`) and rebuilt from the log.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -125,6 +126,8 @@ class Segment:
         """Make the file of a new, empty segment. Its name is durable after a directory sync."""
         file = files.open(segment_path(directory, base_offset), create=True)
         try:
+            if not files.leaves_room(file):
+                raise OSError(errno.EMFILE, "too few descriptors are left", file.path)
             if file.size():  # of a roll that failed half-way: nothing in it was ever published
                 file.truncate(0)
         except OSError:

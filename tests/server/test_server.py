@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from logwire.messages import APIS, module_name, schema
 from tests.server.server_bench import ServerBench
 from tests.server.test_connection import RELAXED, fetch, produce
 
@@ -160,3 +162,9 @@ def test_nothing_begins_after_the_end(tmp_path: Path) -> None:
     assert not log.active.holds
     bench.server.close = lambda: None  # type: ignore[method-assign]
     bench.close()
+
+
+def test_no_request_has_to_import_anything(bench: ServerBench) -> None:
+    """A refusal by a server without a descriptor left met a schema that it had not read yet."""
+    assert schema.cache_info().currsize == len(APIS)
+    assert all(module_name(api) in sys.modules for api in APIS.values())

@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from logserver.storage.files import File, Files, LockedError, RealFiles, is_disk_full
+from logserver.storage.files import (
+    BRIEF_DESCRIPTORS,
+    File,
+    Files,
+    LockedError,
+    RealFiles,
+    is_disk_full,
+)
 from logserver.storage.simulated_files import MemoryFiles, RecordingFiles
 
 
@@ -227,3 +234,17 @@ def test_a_pinned_directory_is_itself_whatever_its_name(door: tuple[Files, str])
     assert files.list_directory(f"{root}/d") == ["old"]
     assert files.list_directory(f"{root}/e") == files.list_directory(pin.path) == ["new"]
     pin.close()
+
+
+def test_a_file_says_whether_descriptors_are_left_beside_it(tmp_path: Path) -> None:
+    """By its number: the kernel gives the lowest free one."""
+    files = RealFiles()
+    file = files.open(str(tmp_path / "a"), create=True)
+    assert files.leaves_room(file)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (file.fileno() + BRIEF_DESCRIPTORS, hard))
+    try:
+        assert not files.leaves_room(file)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    file.close()

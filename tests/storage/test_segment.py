@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 from itertools import pairwise
 
 import pytest
 
+from logserver.storage.files import File
 from logserver.storage.segment import CorruptSegmentError, Segment, segment_path
-from tests.storage.bench import Bench, counting_bench
+from logserver.storage.simulated_files import MemoryFiles
+from tests.storage.bench import DIRECTORY, Bench, counting_bench
 
 
 def indexed_bench(index_interval_bytes: int) -> Bench:
@@ -153,3 +156,24 @@ def test_the_youngest_of_a_sealed_segment_is_read_from_its_last_time_entry() -> 
     assert segment.max_timestamp_ms == 901
     assert segment.youngest() == (901, 3)
     assert segment.lazy_time_index is None
+
+
+def test_a_segment_does_not_take_the_last_descriptors() -> None:
+    """They are for what is opened for a moment: a sync that cannot open its directory is final."""
+
+    class Crowded(MemoryFiles):
+        """A process with few descriptors left."""
+
+        def leaves_room(self, file: File) -> bool:
+            return False
+
+    bench = Bench()
+    bench.write()
+    bench.log.files = Crowded()
+    bench.log.files.make_directory("data")
+    bench.log.files.make_directory(DIRECTORY)
+    with pytest.raises(OSError, match="too few descriptors") as raised:
+        bench.log.roll(0)
+    assert raised.value.errno == errno.EMFILE
+    assert len(bench.log.segments) == 1
+    assert not bench.log.fenced
