@@ -151,6 +151,9 @@ class LogDirectory:
 
     def _survey(self) -> None:
         """Note what a delete left behind, and forget marks of directories that are gone."""
+        if not self.clean:
+            # What a kill has left renamed in the page cache only: this start acts on the names.
+            self.files.sync_directory(self.path)
         names = self.files.list_directory(self.path)
         self.leftovers = [name for name in names if name.endswith(DELETED_SUFFIX)]
         for name in set(self.mark.entries) - set(names):

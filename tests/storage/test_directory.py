@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -16,7 +17,7 @@ from logserver.storage.failure import Kind, StorageError
 from logserver.storage.files import RealFiles
 from logserver.storage.log import FencedError
 from logserver.storage.mark import MARK_INTERVAL_MS, Mark
-from logserver.storage.simulated_files import MemoryFiles
+from logserver.storage.simulated_files import MemoryFiles, RecordingFiles
 from tests.storage.directory_bench import (
     DATA,
     NOW_MS,
@@ -226,3 +227,16 @@ def test_partition_directories_are_known_by_their_names() -> None:
     """`<topic>-<partition>`."""
     names = ("t-0", "a-b-12", "t", "-0", "t-", "t-x", "t-0.x-delete")
     assert [name for name in names if is_partition_name(name)] == ["t-0", "a-b-12"]
+
+
+def test_an_unclean_start_makes_the_names_that_it_sees_durable() -> None:
+    """A kill came between a renaming and its sync; what this start does rests on the new name."""
+    files = RecordingFiles()
+    bench = DirectoryBench(files)
+    bench.log()
+    bench.stop(clean=False)
+    files.rename(f"{DATA}/t-0", f"{DATA}/t-0.1f0001-delete")
+    bench.directory = bench.open()
+    assert bench.directory.leftovers == ["t-0.1f0001-delete"]
+    for seed in range(20):
+        assert "t-0" not in files.power_cut(Random(seed)).list_directory(DATA)
