@@ -12,6 +12,9 @@ The sum of all kept partial frames is bounded by `limit_bytes` (config
 
 from __future__ import annotations
 
+from struct import Struct
+
+SIZE = Struct(">i")
 # 2 MB: two frames of the largest default batch. Larger gains nothing, smaller splits 1 MB frames.
 ARENA_BYTES = 2 * 1024 * 1024
 SMALLEST_BYTES = 4096
@@ -22,6 +25,18 @@ GROWTH = 4
 TAKE_ARENA_DIVISOR = 4
 KEPT_BYTES_MAX = 8 * 1024 * 1024
 assert KEPT_BYTES_MAX >= ARENA_BYTES
+
+
+def receive_end(buffer: memoryview, start: int, filled: int) -> int:
+    """Up to where to receive, when a frame begins at `start` and `filled` says how far it is there.
+
+    To its end and no further: then the next one starts at the arena's beginning and nothing is ever
+    copied for a stream of large frames.
+    """
+    if filled - start < SIZE.size:
+        return len(buffer)
+    size_bytes: int = SIZE.unpack_from(buffer, start)[0]
+    return min(len(buffer), start + SIZE.size + size_bytes)
 
 
 class Buffers:

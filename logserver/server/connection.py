@@ -11,7 +11,8 @@ buffer no larger than four times what has arrived (`buffers`).
 Out. `out` holds answers in the order of the requests: bytes, file slices, and `Reply` places
 whose answer is not there yet. `flush` sends from its head until something blocks: all bytes up to
 the next slice in one `send`, slices by `sendfile` with the bytes before them marked MSG_MORE. A
-slice is released when its last byte has left or the connection closes.
+slice is released when its last byte has left or the connection closes. Of many requests in one
+buffer the 1st, 2nd, 4th, 8th ... are answered at once, so that the peer works while we do.
 
 Limits. A peer that does not read its answers (`OUT_BYTES_MAX`), waits for `queued.max.requests` of
 them or asks for too much at once (`FRAMES_PER_TURN`) is `_behind`: its whole frames stay in the
@@ -27,13 +28,13 @@ import logging
 import os
 import socket
 from collections import deque
-from struct import Struct
 from typing import TYPE_CHECKING
 
 from logserver.broker.dispatch import handle
 from logserver.broker.peer import Part
-from logserver.server.buffers import GROWTH, TAKE_ARENA_DIVISOR
+from logserver.server.buffers import GROWTH, SIZE, TAKE_ARENA_DIVISOR, receive_end
 from logserver.server.reply import (
+    HELD_BYTES_MAX,
     OUT_BYTES_MAX,
     SLICE_BYTES,
     TURN_BYTES_MAX,
@@ -51,15 +52,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SIZE = Struct(">i")
 # The smallest request: api key, version, correlation id.
 FRAME_BYTES_MIN = 8
 # Requests of one connection that are handled before the others get their turn: 2 MB of the
 # smallest requests are 100,000, and some of them take a millisecond.
 FRAMES_PER_TURN = 256
-# What the broker holds of one connection's requests to look into it before it may append. Past
-# this nothing more is received, so one receive's worth may come on top.
-HELD_BYTES_MAX = 4 * 1024 * 1024
 
 
 class Connection:
@@ -130,7 +127,8 @@ class Connection:
                 start = 0
             else:
                 start = self._start
-                count = self.sock.recv_into(buffer[self._filled : self._receive_end(buffer)])
+                limit = receive_end(buffer, start, self._filled)
+                count = self.sock.recv_into(buffer[self._filled : limit])
                 end = self._filled + count
         except (BlockingIOError, InterruptedError):
             return
@@ -154,17 +152,15 @@ class Connection:
         server = self.server
         try:
             start = self._handle_frames(buffer, start, end, now_ms)
+            if self.closed:
+                return
             if start == end:
                 if self._buffer is not None:
                     self._release_buffer()
                 self.frame_since_ms = 0
-            elif self.closed or not self._keep(buffer, start, end):
+            elif not self._keep(buffer, start, end):
                 return
-            out = self.out
-            if len(out) == 1 and type(out[0]) is bytes and self._reading and not self._writing:
-                self._send_single()
-            else:
-                self.flush()
+            self._send_ready()
         except ProtocolError as breach:
             self.flush()  # what was asked before the breach has its answer
             if not self.closed:
@@ -208,6 +204,13 @@ class Connection:
                 out.extend(answer)
                 out_bytes += memory_bytes(answer)
             start = stop
+            handled = FRAMES_PER_TURN - frames_left
+            if stop < end and not handled & (handled - 1) and out and type(out[0]) is not Reply:
+                self.out_bytes = out_bytes
+                self._send_ready()
+                if self.closed:
+                    return start
+                out_bytes = self.out_bytes
         self.out_bytes = out_bytes
         if self._behind or out_bytes > OUT_BYTES_MAX:
             self.stop_reading()
@@ -222,13 +225,6 @@ class Connection:
         now_ms = self.server.look_at_clocks()
         self._take(self._buffer, self._start, self._filled, now_ms)
         self.server.turn()
-
-    def _receive_end(self, buffer: memoryview) -> int:
-        # Up to the end of the frame that is being received and no further: then the next one
-        # starts at the arena's beginning and nothing is ever copied for a stream of large frames.
-        missing = self._filled - self._start < 4
-        size_bytes = len(buffer) if missing else SIZE.unpack_from(buffer, self._start)[0]
-        return min(len(buffer), self._start + 4 + size_bytes)
 
     def _keep(self, buffer: memoryview, start: int, end: int) -> bool:
         """Keep the beginning of a frame that is not whole; False when the connection closed."""
@@ -330,8 +326,12 @@ class Connection:
             return
         self._drained()
 
-    def _send_single(self) -> None:
-        """What `flush` does in the usual case: one answer, which the socket takes whole."""
+    def _send_ready(self) -> None:
+        """`flush`, and shorter in the usual case: one answer, which the socket takes whole."""
+        out = self.out
+        if len(out) != 1 or type(out[0]) is not bytes or self._writing or not self._reading:
+            self.flush()
+            return
         try:
             if not self._send_bytes():
                 self._wait_writable()

@@ -22,6 +22,9 @@ TURN_BYTES_MAX = 4 * 1024 * 1024
 # Answers of one connection that wait to be sent: past this it is not read any more. One more
 # answer may come on top, so this bounds what a peer that asks and never reads costs.
 OUT_BYTES_MAX = 1024 * 1024
+# What the broker holds of one connection's requests to look into it before it may append. Past
+# this nothing more is received, so one receive's worth may come on top.
+HELD_BYTES_MAX = 4 * 1024 * 1024
 # A slice that waits: the object, its segment's hold, its places in lists.
 SLICE_BYTES = 1024
 

@@ -1,6 +1,6 @@
 """The receive buffers: sizes, reuse and the limit."""
 
-from logserver.server.buffers import KEPT_BYTES_MAX, SMALLEST_BYTES, Buffers
+from logserver.server.buffers import KEPT_BYTES_MAX, SMALLEST_BYTES, Buffers, receive_end
 
 
 def test_a_buffer_has_the_next_power_of_two() -> None:
@@ -43,3 +43,12 @@ def test_what_is_kept_for_reuse_is_bounded() -> None:
     assert buffers.held_bytes == 0
     kept = [buffers.acquire(KEPT_BYTES_MAX // 2) for _ in range(4)]
     assert sum(any(k is h for h in held) for k in kept) == 2
+
+
+def test_receiving_ends_with_the_frame() -> None:
+    """Or with the buffer, while its size is not known or it is larger."""
+    buffer = memoryview(bytearray((100).to_bytes(4, "big") + bytes(60)))
+    assert receive_end(buffer, 0, 3) == 64
+    assert receive_end(buffer, 0, 4) == 64
+    long = memoryview(bytearray(b"\0" * 10 + (100).to_bytes(4, "big") + bytes(500)))
+    assert receive_end(long, 10, 20) == 114
