@@ -100,7 +100,10 @@ def _commands(group: click.Group, path: str) -> Iterable[tuple[str, click.Comman
 
 
 def _help(command: click.Command, path: str) -> str:
-    context = command.context_class(command, info_name=path, terminal_width=COLUMNS)
+    # With the settings of the outermost command, which a real call hands down to every other.
+    context = command.context_class(
+        command, info_name=path, terminal_width=COLUMNS, **app.context_settings
+    )
     return click.unstyle(command.get_help(context))
 
 
