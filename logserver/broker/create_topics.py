@@ -189,7 +189,7 @@ def _partition_count(broker: Broker, creatable: Message) -> int:
     if count < -1 or count == 0:
         sentence = "Number of partitions was set to an invalid non-positive value."
         raise Refusal(errors.INVALID_PARTITIONS, sentence)
-    if factor > REPLICAS:
+    if factor > max(REPLICAS, broker.config.replication_factor_max):
         sentence = (
             f"Unable to replicate the partition {factor} time(s): The target replication factor "
             f"of {factor} cannot be reached because only 1 broker(s) are registered."
@@ -197,6 +197,8 @@ def _partition_count(broker: Broker, creatable: Message) -> int:
         raise Refusal(errors.INVALID_REPLICATION_FACTOR, sentence)
     if count > REQUEST_PARTITIONS_MAX:
         raise Refusal(errors.POLICY_VIOLATION, TOO_MANY)
+    if factor > REPLICAS:
+        logger.warning("%s: %d replicas were asked for, 1 is kept", creatable["name"], factor)
     return broker.config.num_partitions if count == -1 else int(count)
 
 

@@ -12,7 +12,7 @@ Precedence, as in Kafka: dynamic (IncrementalAlterConfigs) > given at start > de
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from logserver.config.foreign import FOREIGN_KEYS, FOREIGN_PREFIXES
@@ -37,8 +37,10 @@ def _no_authorizer(value: Value) -> str | None:
     return "access control is not served; remove the key" if value else None
 
 
-def _one_replica(value: Value) -> str | None:
-    return None if value in (-1, 1) else "Value must be 1: one server holds one replica"
+def _replicas(value: Value) -> str | None:
+    if value == -1 or (isinstance(value, int) and value >= 1):
+        return None
+    return "Value must be at least 1, or -1 for the default"
 
 
 def _retention(value: Value) -> str | None:
@@ -76,7 +78,11 @@ _OWN: tuple[Key, ...] = (
     Key("num.partitions", "int", 1, "count",
         "Partitions of a topic whose creator does not say.", at_least(1)),
     Key("default.replication.factor", "int", 1, "count",
-        "Replicas of a topic whose creator does not say; one server has one.", _one_replica),
+        "Replicas of a topic whose creator does not say; one server has one.", _replicas),
+    Key("logserver.replication.factor.max", "short", 1, "count",
+        "The largest replication factor that is accepted. A development setting, for programs and "
+        "test suites that insist on more than one: every topic keeps one replica all the same, "
+        "Metadata says so, and so does a warning.", at_least(1)),
     Key("logserver.partitions.max", "int", 10_000, "count",
         "Partitions in all. Each keeps three files and some 10 KB; 10,000 stay within 100 MB and "
         "the usual limit of open files.", at_least(1)),
@@ -155,6 +161,9 @@ _OWN: tuple[Key, ...] = (
         "How long the offsets of an empty group are kept.", at_least(1)),
     Key("offsets.topic.num.partitions", "int", 50, "count",
         "Partitions of __consumer_offsets.", at_least(1)),
+    Key("offsets.topic.replication.factor", "short", 1, "count",
+        "Replicas of __consumer_offsets. Every value is accepted, as files written for a cluster "
+        "say 3; one is kept.", at_least(1)),
     Key("group.min.session.timeout.ms", "int", 6000, "ms",
         "The shortest session timeout of a group member."),
     Key("group.max.session.timeout.ms", "int", 1_800_000, "ms",
@@ -219,6 +228,7 @@ class BrokerConfig:
     delete_topic_enable: bool = True
     num_partitions: int = 1
     partitions_max: int = 10_000
+    replication_factor_max: int = 1
     message_max_bytes: int = 1_048_588
     socket_request_max_bytes: int = 100 * MIB
     fetch_max_bytes: int = 55 * MIB
@@ -264,7 +274,22 @@ def load(overrides: Mapping[str, str], file: Mapping[str, str] | None = None) ->
             warnings.append(f"{name} is a Kafka setting that means nothing here; ignored")
         else:
             raise ConfigError(unknown_key(name))
-    return _build(given, {}, tuple(warnings))
+    config = _build(given, {}, ())
+    return replace(config, warnings=(*warnings, *_replica_warnings(config)))
+
+
+def _replica_warnings(config: "BrokerConfig") -> list[str]:
+    """What to say where a setting asks for more replicas than one server has."""
+    warnings = []
+    if config.replication_factor_max > 1:
+        warnings.append(
+            f"logserver.replication.factor.max is {config.replication_factor_max}: topics that ask "
+            "for so many replicas are created, and keep one"
+        )
+    wanted = config.values["offsets.topic.replication.factor"]
+    if wanted != 1:
+        warnings.append(f"offsets.topic.replication.factor is {wanted}: one replica is kept")
+    return warnings
 
 
 def unknown_key(name: str) -> str:
@@ -366,6 +391,11 @@ _RELATIONS = (
         "socket.request.max.bytes",
         "queued.max.request.bytes",
         "one whole request must be receivable",
+    ),
+    (
+        "default.replication.factor",
+        "logserver.replication.factor.max",
+        "one server holds one replica, so more are accepted only where they are asked for",
     ),
     ("group.min.session.timeout.ms", "group.max.session.timeout.ms", "the range must not be empty"),
 )

@@ -13,6 +13,8 @@ from logwire import errors
 from logwire.messages import Message
 from tests.broker.control_bench import NO_ID, ControlBench, new_topic
 
+FACTORS = (("b", 3), ("c", 4))
+
 
 @pytest.fixture
 def bench() -> ControlBench:
@@ -48,6 +50,20 @@ def test_defaults_of_the_broker_stand_for_minus_one() -> None:
     bench = ControlBench({"num.partitions": "4"})
     rows = create(bench, {**new_topic("b", -1), "replication_factor": -1})
     assert (rows[0]["num_partitions"], rows[0]["replication_factor"]) == (4, 1)
+
+
+def test_a_larger_factor_is_accepted_where_the_property_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Up to logserver.replication.factor.max; one replica is kept, shown, and warned of."""
+    bench = ControlBench({"logserver.replication.factor.max": "3"})
+    three, four = ({**new_topic(name), "replication_factor": factor} for name, factor in FACTORS)
+    rows = create(bench, three, four)
+    assert [row["error_code"] for row in rows] == [errors.NONE, errors.INVALID_REPLICATION_FACTOR]
+    assert rows[0]["replication_factor"] == 1
+    (topic,) = bench.call(3, 12, {"topics": [{"name": "b", "topic_id": NO_ID}]})["topics"]
+    assert topic["partitions"][0]["replica_nodes"] == [1]
+    assert "b: 3 replicas were asked for, 1 is kept" in caplog.text
 
 
 def test_validation_alone_creates_nothing(bench: ControlBench) -> None:

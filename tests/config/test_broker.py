@@ -72,6 +72,18 @@ def test_what_cannot_be_served_is_refused_in_one_sentence(
     assert "\n" not in str(caught.value)
 
 
+def test_more_replicas_than_one_are_a_development_setting_that_warns() -> None:
+    """Factors up to N are accepted where somebody asked for it; what is kept is said at start."""
+    given = {"logserver.replication.factor.max": "3", "default.replication.factor": "3"}
+    config = load(given)
+    assert config.replication_factor_max == 3
+    assert [text for text in config.warnings if "keep one" in text] == list(config.warnings)
+    (warning,) = load({"offsets.topic.replication.factor": "3"}).warnings
+    assert warning == "offsets.topic.replication.factor is 3: one replica is kept"
+    with pytest.raises(ConfigError):
+        load({**given, "default.replication.factor": "4"})
+
+
 def test_a_former_name_of_the_node_id_still_works() -> None:
     """broker.id alone is enough, and equal values may both be given."""
     assert load({"broker.id": "7"}).node_id == 7
