@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from logserver.broker.authorization import AUTHORIZATION
 from logserver.broker.metadata_log import METADATA_VERSION
 from logwire import errors
 from logwire.errors import Refusal
@@ -56,7 +57,7 @@ def versions(broker: Broker, error_code: int = errors.NONE) -> Message:
                 "min_version": api.advertised_min,
                 "max_version": api.max_version,
             }
-            for api in sorted(APIS.values())
+            for api in (APIS[api_key] for api_key in sorted(AUTHORIZATION))
         ],
         "supported_features": [
             {"name": name, "min_version": low, "max_version": high}

@@ -30,6 +30,7 @@ from logserver.broker.metadata_log import (
 )
 from logserver.broker.partition import Partition
 from logserver.broker.sessions import SessionCache
+from logserver.broker.timers import Timers
 from logserver.config import topic_config
 from logserver.storage import checkpoint
 from logserver.storage.failure import Kind, StorageError
@@ -120,6 +121,7 @@ class Broker:
         self.commit = GroupCommit(self.fence)
         self.key_checks = KeyChecks(self)
         self.waits = FetchWaits()
+        self.timers = Timers()
         self.sessions = SessionCache(config.max_incremental_fetch_session_cache_slots, random)
         self.counters = Counters()
         self.woken: list[Partition] = []
@@ -267,6 +269,11 @@ class Broker:
             partition.dirty = True
             partition.dirty_since_ms = self.uptime_ms
             (self.commit.dirty if partition.durable else self.commit.relaxed).append(partition)
+
+    def expire(self, uptime_ms: int) -> None:
+        """Do what has become due: fetches have waited long enough, timers run."""
+        self.waits.expire(self, uptime_ms)
+        self.timers.expire(uptime_ms)
 
     def wake_waiting(self) -> None:
         """Answer the fetches that waited for what this turn appended or synced."""

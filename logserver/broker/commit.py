@@ -114,8 +114,6 @@ class GroupCommit:
         if self.in_flight or not (self.dirty or self.waiting):
             return None
         if any(partition.syncing for partition in self.dirty):
-            return None
-        if any(partition.syncing for partition in self.dirty):
             # It was relaxed a moment ago and its relaxed sync is in flight. Two threads never sync
             # one log: the kernel tells a write-back error to one of them only.
             return None

@@ -1,10 +1,10 @@
 """The control plane's table: which function answers which API, and how a refusal is shaped.
 
-A handler takes the decoded request and gives the decoded response; codec, headers and the wait for
-the disk are dispatch's. A refusal of one item (a topic, a partition, a resource) is part of the
-handler's response. A refusal of the whole request is raised as `Refusal`; some responses have a
-place for it at the top, the others repeat it for every item of the request, as Kafka's
-`getErrorResponse` does. That is `refuse`.
+A handler takes the decoded request and gives the decoded response, or None when it has deferred it
+(`Context.defer`); codec, headers and the wait for the disk are dispatch's. A refusal of one item (a
+topic, a partition, a resource) is part of the handler's response. A refusal of the whole request is
+raised as `Refusal`; some responses have a place for it at the top, the others repeat it for every
+item of the request, as Kafka's `getErrorResponse` does. That is `refuse`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from logserver.broker.broker import Broker
     from logserver.broker.peer import Context
 
-Handler = Callable[["Broker", Message, "Context"], Message]
+Handler = Callable[["Broker", Message, "Context"], Message | None]
 
 HANDLERS: dict[int, Handler] = {
     2: handle_list_offsets,

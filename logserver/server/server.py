@@ -224,6 +224,8 @@ class Server:
         deadlines = broker.waits.deadlines
         if deadlines and deadlines[0][0] < self._wait_due_ms:
             self._arm_wait_timer(deadlines[0][0])
+        if broker.timers.next_due_ms < self._wait_due_ms:
+            self._arm_wait_timer(broker.timers.next_due_ms)
 
     def _flush_touched(self) -> None:
         while self._touched:
@@ -296,7 +298,7 @@ class Server:
         self._wait_due_ms = NEVER_MS
         if self.ended:
             return
-        self.broker.waits.expire(self.broker, self.uptime_ms())
+        self.broker.expire(self.uptime_ms())
         self.turn()
 
     def _schedule_tick(self) -> None:

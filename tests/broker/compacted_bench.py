@@ -14,7 +14,8 @@ from logwire.batch import (
     stamp_producer,
 )
 from logwire.compression import compress
-from tests.broker.data_bench import DataBench, FakeReply
+from tests.broker.data_bench import DataBench
+from tests.broker.fake_peer import FakeReply
 
 TIMESTAMP_MS = 1_700_000_000_000
 GZIP, ZSTD = 1, 4

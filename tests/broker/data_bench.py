@@ -6,91 +6,18 @@ group commits and wake-ups are seen as a client sees them. Nothing here sleeps: 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from logserver.broker.dispatch import handle
-from logserver.storage.file_slice import FileSlice
 from logwire.batch import encode_batch
 from logwire.frame import request_header, response_header_is_flexible
 from logwire.messages import Message, decode_response, encode_request
-from logwire.produce_repeat import Repeat
 from tests.broker.control_bench import ControlBench
+from tests.broker.fake_peer import FakeReply
 
 PRODUCE_VERSION = 11
 FETCH_VERSION = 12
 RELAXED = str(2**63 - 1)
-
-
-class FakeReply:
-    """A reserved place; `closed` can be set to play a peer that has gone away."""
-
-    def __init__(self, peer: FakePeer) -> None:
-        self.peer = peer
-        self.answer: bytes | None = None
-        self.on_close: Callable[[], None] | None = None
-        self.abandoned = False
-
-    @property
-    def closed(self) -> bool:
-        return self.peer.closed
-
-    def complete(self, answer: bytes | list[bytes | FileSlice]) -> None:
-        assert self.answer is None, "answered twice"
-        self.answer = joined(answer)
-
-    def abandon(self) -> None:
-        self.abandoned = True
-
-
-class FakePeer:
-    """A connection without a socket."""
-
-    listener = "PLAINTEXT"
-    local_address = ("127.0.0.1", 9092)
-
-    def __init__(self) -> None:
-        self.closed = False
-        self.refused = False
-        self.held_bytes = 0
-        self.repeat: Repeat | None = None
-        self.last_produced: tuple[str | bytes, int] | None = None
-        self.answers: list[FakeReply] = []
-
-    def reserve(self) -> FakeReply:
-        reply = FakeReply(self)
-        self.answers.append(reply)
-        return reply
-
-    def close_after_refusal(self) -> None:
-        self.refused = True
-
-    def hold(self, size_bytes: int) -> None:
-        self.held_bytes += size_bytes
-
-    def release(self, size_bytes: int) -> None:
-        self.held_bytes -= size_bytes
-
-    def close(self) -> None:
-        """Go away, as a connection does."""
-        self.closed = True
-        for reply in self.answers:
-            if reply.on_close is not None:
-                reply.on_close()
-
-
-def joined(answer: bytes | list[bytes | FileSlice]) -> bytes:
-    """The bytes that would leave, slices read and released."""
-    if isinstance(answer, bytes):
-        return answer
-    parts = []
-    for part in answer:
-        if isinstance(part, FileSlice):
-            parts.append(part.read())
-            part.release()
-        else:
-            parts.append(part)
-    return b"".join(parts)
 
 
 def batch(count: int = 1, size_bytes: int = 20, **fields: Any) -> bytes:
@@ -103,10 +30,9 @@ class DataBench(ControlBench):
     """A broker, one peer, and its Produce and Fetch requests."""
 
     def start(self) -> None:
-        """As ControlBench, with a peer."""
+        """As ControlBench, with a clock for what lasts."""
         super().start()
         self.broker.uptime_ms = self.now_ms
-        self.peer = FakePeer()
         self.correlation_id = 0
 
     def relaxed(self, name: str, count: int = 1, **configs: str) -> None:

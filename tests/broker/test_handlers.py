@@ -4,6 +4,7 @@ from random import Random
 
 import pytest
 
+from logserver.broker.authorization import AUTHORIZATION
 from logserver.broker.handlers import HANDLERS, refuse
 from logwire import errors
 from logwire.errors import Refusal
@@ -23,7 +24,7 @@ PRODUCE, FETCH = 0, 1
 
 def test_every_api_of_the_control_plane_has_a_handler() -> None:
     """Produce and Fetch have doors of their own."""
-    assert set(HANDLERS) == set(APIS) - {PRODUCE, FETCH}
+    assert set(HANDLERS) == set(AUTHORIZATION) - {PRODUCE, FETCH}
 
 
 REQUESTS: dict[int, Message] = {

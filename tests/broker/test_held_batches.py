@@ -22,7 +22,8 @@ from tests.broker.compacted_bench import (
     keys,
     row_of,
 )
-from tests.broker.data_bench import DataBench, FakePeer, FakeReply
+from tests.broker.data_bench import DataBench
+from tests.broker.fake_peer import FakePeer, FakeReply
 
 SEED = 20_260_105
 

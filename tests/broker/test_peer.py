@@ -5,7 +5,7 @@ from __future__ import annotations
 from logserver.broker.peer import Peer, Reply
 from logserver.server import connection
 from logserver.server import reply as reply_module
-from tests.broker.data_bench import FakePeer, FakeReply
+from tests.broker.fake_peer import FakePeer, FakeReply
 
 
 def names(protocol: type) -> set[str]:

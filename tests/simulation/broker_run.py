@@ -25,7 +25,8 @@ from logserver.broker.image import TOPIC_RESOURCE
 from logserver.storage.directory import LOCK_FILE
 from logwire import errors
 from logwire.batch import encode_batch, iterate_batches
-from tests.broker.data_bench import RELAXED, DataBench, FakeReply
+from tests.broker.data_bench import RELAXED, DataBench
+from tests.broker.fake_peer import FakeReply
 from tests.simulation.broker_model import Batch, Partition, State, Topic, is_state, same
 from tests.simulation.power import CuttingFiles, PowerCut
 from tests.storage.directory_bench import stored
