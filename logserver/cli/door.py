@@ -12,7 +12,7 @@ from logserver.cli.serve import split_address
 from logserver.config import BrokerConfig
 from logserver.http import HttpListener, operations_routes
 from logserver.server.figures import FiguresPublisher
-from logserver.server.runner import Ready, run
+from logserver.server.runner import REAL_WORLD, Ready, World, run
 from logserver.server.server import Server
 from logserver.statistics import PageReader, PartitionsReader, RuntimeDirectory
 from logserver.storage.failure import Kind, StorageError
@@ -83,7 +83,9 @@ def runtime_directory(config: BrokerConfig) -> RuntimeDirectory:
     return RuntimeDirectory.default_for(config.data_dir)
 
 
-def run_with_door(config: BrokerConfig, on_ready: Callable[[str, str], None]) -> int:
+def run_with_door(
+    config: BrokerConfig, on_ready: Callable[[str, str], None], world: World = REAL_WORLD
+) -> int:
     """Run the server to its end; `on_ready` gets the Kafka and HTTP addresses."""
 
     async def open_door(server: Server) -> SideDoor:
@@ -96,7 +98,7 @@ def run_with_door(config: BrokerConfig, on_ready: Callable[[str, str], None]) ->
         on_ready(kafka, address_text(*told.http_address) if told.http_address else "off")
 
     try:
-        return run(config, open_http=open_door, on_ready=ready)
+        return run(config, open_http=open_door, on_ready=ready, world=world)
     except StorageError as error:
         raise CommandError(STORAGE_EXITS[error.kind], str(error)) from None
     except OSError as error:

@@ -25,9 +25,9 @@ NO_DESCRIPTORS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENO
 
 
 class Listener:
-    """One listening address, named as in `listeners`."""
+    """One listening address, named as in `listeners`; `connection_type` is what it accepts."""
 
-    __slots__ = ("_server", "name", "port", "sock")
+    __slots__ = ("_server", "connection_type", "name", "port", "sock")
 
     def __init__(self, server: Server, name: str, host: str, port: int) -> None:
         """Bind and listen; OSError (address in use, no such address) goes to the caller."""
@@ -43,6 +43,7 @@ class Listener:
             raise
         sock.setblocking(False)
         self._server = server
+        self.connection_type = Connection
         self.name = name
         self.sock = sock
         self.port: int = sock.getsockname()[1]
@@ -85,7 +86,7 @@ class Listener:
             return
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        server.remember(Connection(server, self, sock, host))
+        server.remember(self.connection_type(server, self, sock, host))
 
     def _pause(self, error: OSError) -> None:
         logger.warning("cannot accept connections: %s; trying again", error.strerror)

@@ -25,7 +25,7 @@ from logserver.broker.broker import Broker
 from logserver.server.listener import Listener
 from logserver.server.server import Server
 from logserver.storage.directory import LogDirectory
-from logserver.storage.files import RealFiles
+from logserver.storage.files import Files, RealFiles
 
 if TYPE_CHECKING:
     from logserver.config import BrokerConfig
@@ -58,11 +58,28 @@ class Door(Protocol):
 OpenDoor = Callable[[Server], Awaitable[Door]]
 
 
+def wall_clock_ms() -> int:
+    """The time of day in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+class World(NamedTuple):
+    """What a server finds around it. `logserver.testing` has one that can be made to misbehave."""
+
+    files: Files
+    make_server: Callable[[BrokerConfig, Broker, asyncio.AbstractEventLoop], Server]
+    now_ms: Callable[[], int]
+
+
+REAL_WORLD = World(RealFiles(), Server, wall_clock_ms)
+
+
 def run(
     config: BrokerConfig,
     *,
     open_http: OpenDoor | None = None,
     on_ready: Callable[[Ready], None],
+    world: World = REAL_WORLD,
 ) -> int:
     """Serve until a signal or a fence; the exit code.
 
@@ -71,12 +88,13 @@ def run(
     """
     started = time.monotonic()
     _raise_descriptors()
-    now_ms = time.time_ns() // 1_000_000
-    directory = LogDirectory.open(RealFiles(), config, now_ms=now_ms)
+    now_ms = world.now_ms()
+    directory = LogDirectory.open(world.files, config, now_ms=now_ms)
     try:
         broker = Broker.open(config, directory, SystemRandom(), now_ms)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            code = runner.run(_serve(config, broker, open_http, on_ready, started))
+            server = world.make_server(config, broker, runner.get_loop())
+            code = runner.run(_serve(server, open_http, on_ready, started))
         directory.close(clean=True)
         return code
     finally:
@@ -91,14 +109,12 @@ def _raise_descriptors() -> None:
 
 
 async def _serve(
-    config: BrokerConfig,
-    broker: Broker,
+    server: Server,
     open_http: OpenDoor | None,
     on_ready: Callable[[Ready], None],
     started: float,
 ) -> int:
-    loop = asyncio.get_running_loop()
-    server = Server(config, broker, loop)
+    config, loop = server.config, server.loop
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
@@ -109,7 +125,7 @@ async def _serve(
         if open_http is not None:
             door = await open_http(server)
         server.start()
-        on_ready(_ready(config, server, door, started))
+        on_ready(_ready(server, door, started))
         return await _until_stopped(server, stop)
     finally:
         if door is not None:
@@ -117,11 +133,11 @@ async def _serve(
         server.close()
 
 
-def _ready(config: BrokerConfig, server: Server, door: Door | None, started: float) -> Ready:
+def _ready(server: Server, door: Door | None, started: float) -> Ready:
     return Ready(
         tuple(
             (listener.name, configured.host, listener.port)
-            for listener, configured in zip(server.listeners, config.listeners, strict=True)
+            for listener, configured in zip(server.listeners, server.config.listeners, strict=True)
         ),
         None if door is None else door.address,
         time.monotonic() - started,
@@ -135,9 +151,14 @@ async def _until_stopped(server: Server, stop: asyncio.Event) -> int:
     waits = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(fenced.wait())]
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     if fenced.is_set() and not stop.is_set():
-        grace_s = server.config.log_dir_failure_timeout_ms / 1000
-        logger.critical("reads go on for %g s, then the process ends with exit code 74", grace_s)
-        await asyncio.wait([waits[0]], timeout=grace_s)
+        grace_ms = server.config.log_dir_failure_timeout_ms
+        logger.critical(
+            "reads go on for %g s, then the process ends with exit code 74", grace_ms / 1000
+        )
+        timer = server.broker.timers.at(server.uptime_ms() + grace_ms, stop.set)
+        server.turn()
+        await waits[0]
+        timer.cancel()
     for wait in waits:
         wait.cancel()
     stop.clear()

@@ -310,6 +310,10 @@ class Server:
         if self.ended:
             return
         self._schedule_tick()  # first: time goes on, whatever happens in this tick
+        self.pass_time()
+
+    def pass_time(self) -> None:
+        """Do what is due by the clock: ten times a second, and whenever it has jumped."""
         uptime_ms = self.uptime_ms()
         self._begin_relaxed(uptime_ms)
         if uptime_ms - self._slow_tick_ms >= SLOW_TICK_MS:
