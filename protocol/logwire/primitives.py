@@ -154,6 +154,17 @@ def string_reader(compact: bool, nullable: bool) -> Reader:
 
 
 def bytes_reader(compact: bool, nullable: bool) -> Reader:
+    """Reads bytes (or None): a copy, which outlives the frame."""
+    read_view = records_reader(compact, nullable)
+
+    def read(data: memoryview, position: int) -> tuple[bytes | None, int]:
+        view, position = read_view(data, position)
+        return None if view is None else bytes(view), position
+
+    return read
+
+
+def records_reader(compact: bool, nullable: bool) -> Reader:
     """Reads a memoryview into `data` (or None): records are never copied on their way in."""
     read_length = read_compact_size if compact else read_size
 

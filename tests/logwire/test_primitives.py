@@ -61,7 +61,7 @@ def test_records_come_back_as_a_view_and_not_as_a_copy(compact: bool) -> None:
     out = bytearray()
     p.bytes_writer(compact, nullable=False)(out, b"batch")
     frame = memoryview(bytes(out))
-    value, _ = p.bytes_reader(compact, nullable=False)(frame, 0)
+    value, _ = p.records_reader(compact, nullable=False)(frame, 0)
     assert isinstance(value, memoryview)
     assert value.obj is frame.obj
     assert bytes(value) == b"batch"
@@ -74,7 +74,7 @@ def test_null_is_refused_where_the_schema_allows_none(compact: bool) -> None:
     null = b"\0" if compact else b"\xff\xff\xff\xff"
     for read in (
         p.string_reader(compact, nullable=False),
-        p.bytes_reader(compact, nullable=False),
+        p.records_reader(compact, nullable=False),
         p.array_reader(item, 4, compact, False, p.Budget(100)),
     ):
         with pytest.raises(ProtocolError, match="null"):
@@ -93,7 +93,7 @@ def test_a_negative_length_other_than_null_is_a_protocol_error(size: int) -> Non
     """In classic form; compact lengths cannot say it."""
     data = memoryview(struct.pack(">i", size) + bytes(8))
     for read in (
-        p.bytes_reader(compact=False, nullable=True),
+        p.records_reader(compact=False, nullable=True),
         p.array_reader(p.read_bool, 1, False, True, p.Budget(100)),
     ):
         with pytest.raises(ProtocolError, match="negative"):
@@ -111,7 +111,7 @@ def test_a_length_beyond_the_bytes_that_are_there_allocates_nothing(
     promise = uvarint(size + 1) if compact else struct.pack(">i", size)
     data = memoryview(promise + bytes(8))
     readers = [
-        p.bytes_reader(compact, nullable=True),
+        p.records_reader(compact, nullable=True),
         p.array_reader(p.read_bool, 1, compact, True, p.Budget(1 << 40)),
     ]
     tracemalloc.start()
@@ -181,7 +181,7 @@ def test_random_bytes_only_ever_raise_protocol_errors_or_break_off() -> None:
     rng = random.Random(seed)
     readers: list[p.Reader] = [
         *(p.string_reader(compact, nullable=True) for compact in (False, True)),
-        *(p.bytes_reader(compact, nullable=True) for compact in (False, True)),
+        *(p.records_reader(compact, nullable=True) for compact in (False, True)),
         *(
             p.array_reader(p.read_bool, 1, compact, True, p.Budget(1 << 40))
             for compact in (False, True)

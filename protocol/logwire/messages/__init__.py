@@ -6,7 +6,7 @@ import is cheap; from then on the compiled reader or writer is one look-up away.
 stand once, in `APIS` below.
 
 A message is a plain dict with Kafka's field names in snake case: structs are dicts, arrays lists,
-uuids 16 bytes, records memoryviews into the frame (no copy), null is None.
+uuids 16 bytes, `bytes` copies, records memoryviews into the frame (no copy), null is None.
 
 Never here: headers (`logwire.frame`), a handler's meaning, or which versions are refused: the
 caller compares with `APIS` before it asks.
@@ -29,7 +29,9 @@ ITEMS_MAX = {"request": 100_000, "response": 1_000_000}
 
 
 class Api(NamedTuple):
-    """One API: versions `min_version` to `max_version` are served.
+    """One API: versions `min_version` to `max_version` are read and written here.
+
+    Which of them a server answers is its own matter: see `logserver.broker.dispatch`.
 
     `advertised_min` is what ApiVersions tells. It is lower than `min_version` for Produce only:
     librdkafka takes "Produce 0 is offered" as the sign that it may compress (KAFKA-18659).
@@ -49,20 +51,50 @@ _ROWS = (
     Api(1, "Fetch", 4, 18, 4, 12),
     Api(2, "ListOffsets", 1, 11, 1, 6),
     Api(3, "Metadata", 0, 13, 0, 9),
+    Api(8, "OffsetCommit", 2, 10, 2, 8),
+    Api(9, "OffsetFetch", 1, 10, 1, 6),
     Api(10, "FindCoordinator", 0, 6, 0, 3),
+    Api(11, "JoinGroup", 0, 9, 0, 6),
+    Api(12, "Heartbeat", 0, 4, 0, 4),
+    Api(13, "LeaveGroup", 0, 5, 0, 4),
+    Api(14, "SyncGroup", 0, 5, 0, 4),
+    Api(15, "DescribeGroups", 0, 6, 0, 5),
+    Api(16, "ListGroups", 0, 5, 0, 3),
     Api(18, "ApiVersions", 0, 5, 0, 3),
     Api(19, "CreateTopics", 2, 7, 2, 5),
     Api(20, "DeleteTopics", 1, 6, 1, 4),
     Api(21, "DeleteRecords", 0, 2, 0, 2),
     Api(22, "InitProducerId", 0, 5, 0, 2),
     Api(23, "OffsetForLeaderEpoch", 2, 4, 2, 4),
+    Api(29, "DescribeAcls", 1, 3, 1, 2),
+    Api(30, "CreateAcls", 1, 3, 1, 2),
+    Api(31, "DeleteAcls", 1, 3, 1, 2),
     Api(32, "DescribeConfigs", 1, 4, 1, 4),
     Api(33, "AlterConfigs", 0, 2, 0, 2),
+    Api(34, "AlterReplicaLogDirs", 1, 2, 1, 2),
     Api(35, "DescribeLogDirs", 1, 5, 1, 2),
     Api(37, "CreatePartitions", 0, 3, 0, 2),
+    Api(38, "CreateDelegationToken", 1, 3, 1, 2),
+    Api(39, "RenewDelegationToken", 1, 2, 1, 2),
+    Api(40, "ExpireDelegationToken", 1, 2, 1, 2),
+    Api(41, "DescribeDelegationToken", 1, 3, 1, 2),
+    Api(42, "DeleteGroups", 0, 3, 0, 2),
+    Api(43, "ElectLeaders", 0, 2, 0, 2),
     Api(44, "IncrementalAlterConfigs", 0, 1, 0, 1),
+    Api(45, "AlterPartitionReassignments", 0, 1, 0, 0),
+    Api(46, "ListPartitionReassignments", 0, 0, 0, 0),
+    Api(47, "OffsetDelete", 0, 0, 0, 1),
+    Api(55, "DescribeQuorum", 0, 2, 0, 0),
+    Api(57, "UpdateFeatures", 0, 2, 0, 0),
     Api(60, "DescribeCluster", 0, 2, 0, 0),
     Api(61, "DescribeProducers", 0, 0, 0, 0),
+    Api(65, "DescribeTransactions", 0, 0, 0, 0),
+    Api(66, "ListTransactions", 0, 2, 0, 0),
+    Api(68, "ConsumerGroupHeartbeat", 0, 1, 0, 0),
+    Api(69, "ConsumerGroupDescribe", 0, 1, 0, 0),
+    Api(71, "GetTelemetrySubscriptions", 0, 0, 0, 0),
+    Api(72, "PushTelemetry", 0, 0, 0, 0),
+    Api(74, "ListConfigResources", 0, 1, 0, 0),
     Api(75, "DescribeTopicPartitions", 0, 0, 0, 0),
 )
 APIS: dict[int, Api] = {api.key: api for api in _ROWS}

@@ -136,7 +136,7 @@ def struct_reader(fields: tuple[Field, ...], version: int, compact: bool, budget
             plan.append((names, step.layout.unpack_from, step.layout.size))
         else:
             plan.append((step.name, field_reader(step, version, compact, budget), 0))
-    known = {f.tag or 0: (f.name, field_reader(f, version, compact, budget)) for f in tagged}
+    known = {f.tag or 0: (f.name, tagged_reader(f, version, budget)) for f in tagged}
     makers = [(field.name, default_maker(field)) for field in (*tagged, *absent)]
     constants = {name: make() for name, make in makers if not isinstance(make(), list | dict)}
     fresh = [(name, make) for name, make in makers if name not in constants]
@@ -171,7 +171,7 @@ def struct_writer(fields: tuple[Field, ...], version: int, compact: bool) -> Wri
         else:
             plan.append((step.name, field_writer(step, version, compact), default_maker(step)))
     extras = [
-        (field.tag or 0, field.name, field_writer(field, version, compact), default_maker(field))
+        (field.tag or 0, field.name, tagged_writer(field, version), default_maker(field))
         for field in tagged
     ]
 
@@ -222,6 +222,8 @@ def item_reader(
     if field.kind == "string":
         return primitives.string_reader(compact, nullable)
     if field.kind == "records":
+        return primitives.records_reader(compact, nullable)
+    if field.kind == "bytes":
         return primitives.bytes_reader(compact, nullable)
     if field.kind == "bool":
         return primitives.read_bool
@@ -242,9 +244,38 @@ def item_writer(field: Field, version: int, compact: bool, nullable: bool) -> Wr
         return nullable_writer(write) if nullable else write
     if field.kind == "string":
         return primitives.string_writer(compact, nullable)
-    if field.kind == "records":
+    if field.kind in ("bytes", "records"):
         return primitives.bytes_writer(compact, nullable)
     return primitives.fixed_writer(struct.Struct(">" + FIXED[field.kind]))
+
+
+def tagged_reader(field: Field, version: int, budget: Budget) -> Reader:
+    """A tagged struct that may be null says so in a uvarint: 0 null, else present.
+
+    Kafka's generated code does, and nowhere else; only coordinator records have such a field.
+    """
+    if field.kind != "struct" or field.is_array or not field.nullable(version):
+        return field_reader(field, version, True, budget)
+    read_struct = struct_reader(field.fields, version, True, budget)
+
+    def read(data: memoryview, position: int) -> tuple[dict[str, Any] | None, int]:
+        mark, position = primitives.read_uvarint(data, position)
+        return read_struct(data, position) if mark else (None, position)
+
+    return read
+
+
+def tagged_writer(field: Field, version: int) -> Writer:
+    if field.kind != "struct" or field.is_array or not field.nullable(version):
+        return field_writer(field, version, True)
+    write_struct = struct_writer(field.fields, version, True)
+
+    def write(out: bytearray, value: dict[str, Any] | None) -> None:
+        out.append(value is not None)
+        if value is not None:
+            write_struct(out, value)
+
+    return write
 
 
 def nullable_reader(read_struct: Reader) -> Reader:

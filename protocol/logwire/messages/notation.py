@@ -12,14 +12,17 @@ A schema is text, one line a field, nested by two spaces:
       epoch           int64       3+      = -1 tag 1
 
     name   Kafka's field name in snake case
-    type   bool int8 int16 uint16 int32 int64 uuid string records, a capitalised name for a struct
-           whose fields follow one step deeper, and `[]` before either for an array;
+    type   bool int8 int16 uint16 int32 int64 uuid string bytes records, a capitalised name for a
+           struct whose fields follow one step deeper, and `[]` before either for an array;
            a closing `?` says that null is allowed in every version of the field
     then, in any order:
     4+  8-10  7   the versions that carry the field (default: all)
     null 10+      null is allowed from that version on
     = value       the default, where it is not zero, empty or false: a number, true, null
     tag 1         a tagged field with that tag
+
+On the wire `bytes` and `records` are the same. Read, `bytes` are a copy that lives as long as it is
+wanted (a member's metadata, a token), records a view into the frame.
 
 Struct names are for the reader; nothing refers to them. What differs from Kafka's JSON: names are
 in snake case, and what the compiler does not need is left out (entity types, map keys).
@@ -52,7 +55,13 @@ class Field(NamedTuple):
         return self.null_versions[0] <= version <= self.null_versions[1]
 
 
-ZEROES: dict[str, Any] = {"bool": False, "string": "", "uuid": bytes(16), "records": b""}
+ZEROES: dict[str, Any] = {
+    "bool": False,
+    "string": "",
+    "uuid": bytes(16),
+    "bytes": b"",
+    "records": b"",
+}
 WORDS: dict[str, Any] = {"true": True, "false": False, "null": None}
 
 
