@@ -10,7 +10,7 @@ committed pages are what this program writes.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -18,7 +18,7 @@ import click
 from logserver.cli.app import app
 from logserver.cli.exits import EXIT_MEANINGS
 from logserver.cli.serve import help_page
-from logserver.config import BROKER_KEYS, TOPIC_KEYS, Key, format_value
+from logserver.config import BROKER_KEYS, GROUP_KEYS, TOPIC_KEYS, Key, format_value
 from logserver.statistics.layout import BUILD_INFO, METRICS, PARTITION_METRICS, Metric
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -138,19 +138,26 @@ def configuration_page() -> str:
         (f"`{key.name}`", _type(key), _default(key), "yes" if key.dynamic else "", _prose(key.doc))
         for key in BROKER_KEYS.values()
     ]
-    topic = [
-        (f"`{key.name}`", _type(key), _default(key), _broker_keys(key), _prose(key.doc))
-        for key in sorted(TOPIC_KEYS.values(), key=lambda key: key.name)
-    ]
+    below = ("key", "type", "default", "broker key", "meaning")
     return "\n".join(
         [
             CONFIGURATION_INTRO,
             "## The server\n",
             _table(("key", "type", "default", "dynamic", "meaning"), broker),
             "## Topics\n",
-            _table(("key", "type", "default", "broker key", "meaning"), topic),
+            _table(below, _rows_below(TOPIC_KEYS)),
+            "## Groups\n",
+            _table(below, _rows_below(GROUP_KEYS)),
         ]
     )
+
+
+def _rows_below(keys: Mapping[str, Key]) -> list[tuple[str, ...]]:
+    """The rows of keys whose defaults come from broker keys."""
+    return [
+        (f"`{key.name}`", _type(key), _default(key), _broker_keys(key), _prose(key.doc))
+        for key in sorted(keys.values(), key=lambda key: key.name)
+    ]
 
 
 def _type(key: Key) -> str:

@@ -22,6 +22,8 @@ from logwire.messages import Message
 # Resource types of ConfigRecord and of the configuration APIs (Kafka's ConfigResource.Type).
 TOPIC_RESOURCE = 2
 BROKER_RESOURCE = 4
+CLIENT_METRICS_RESOURCE = 16
+GROUP_RESOURCE = 32
 
 # "The leader does not change" in PartitionChangeRecord; -1 would be "there is none".
 NO_LEADER_CHANGE = -2
@@ -75,6 +77,10 @@ class Image:
         """The dynamic values of a broker: the cluster's defaults, then its own above them."""
         defaults = self.configs.get((BROKER_RESOURCE, ""), {})
         return {**defaults, **self.configs.get((BROKER_RESOURCE, str(node_id)), {})}
+
+    def group_configs(self, group_id: str) -> dict[str, str]:
+        """The overrides of a group, as text by key; empty when it has none."""
+        return self.configs.get((GROUP_RESOURCE, group_id), {})
 
     def partition_count(self) -> int:
         """Partitions of all topics together."""

@@ -7,6 +7,7 @@ Must never know: files (it takes text), sockets, topics that exist, or time.
 """
 
 from logserver.config.broker import BROKER_KEYS, BrokerConfig, load
+from logserver.config.group import GROUP_KEYS, GroupConfig, group_config
 from logserver.config.key import ConfigError, Key, Value, format_value
 from logserver.config.listeners import Listener, parse_listeners
 from logserver.config.source import parse_properties, parse_text, parse_toml
@@ -14,14 +15,17 @@ from logserver.config.topic import TOPIC_KEYS, TopicConfig, topic_config
 
 __all__ = [
     "BROKER_KEYS",
+    "GROUP_KEYS",
     "TOPIC_KEYS",
     "BrokerConfig",
     "ConfigError",
+    "GroupConfig",
     "Key",
     "Listener",
     "TopicConfig",
     "Value",
     "format_value",
+    "group_config",
     "load",
     "parse_listeners",
     "parse_properties",

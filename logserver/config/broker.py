@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from logserver.config.foreign import FOREIGN_KEYS, FOREIGN_PREFIXES
+from logserver.config.group import GROUP_BROKER_KEYS, GROUP_RELATIONS
 from logserver.config.key import (
     INT_MAX,
     LONG_MAX,
@@ -164,10 +165,6 @@ _OWN: tuple[Key, ...] = (
     Key("offsets.topic.replication.factor", "short", 1, "count",
         "Replicas of __consumer_offsets. Every value is accepted, as files written for a cluster "
         "say 3; one is kept.", at_least(1)),
-    Key("group.min.session.timeout.ms", "int", 6000, "ms",
-        "The shortest session timeout of a group member."),
-    Key("group.max.session.timeout.ms", "int", 1_800_000, "ms",
-        "The longest session timeout of a group member."),
     Key("process.roles", "list", ("broker", "controller"), "",
         "What this process is; one server is both.", one_of("broker", "controller")),
 )
@@ -199,7 +196,9 @@ def _nullable(key: Key) -> Key:
 
 BROKER_KEYS: dict[str, Key] = {
     name: _nullable(key)
-    for name, key in sorted({**_topic_defaults(), **{key.name: key for key in _OWN}}.items())
+    for name, key in sorted(
+        {**_topic_defaults(), **{key.name: key for key in (*_OWN, *GROUP_BROKER_KEYS)}}.items()
+    )
 }
 
 
@@ -250,6 +249,14 @@ class BrokerConfig:
     log_dir_failure_timeout_ms: int = 30_000
     disk_reserve_bytes: int = 64 * MIB
     producer_id_expiration_ms: int = 86_400_000
+    group_initial_rebalance_delay_ms: int = 3000
+    group_min_session_timeout_ms: int = 6000
+    group_max_session_timeout_ms: int = 1_800_000
+    group_max_size: int = INT_MAX
+    group_consumer_assignors: tuple[str, ...] = ("uniform", "range")
+    group_consumer_max_size: int = INT_MAX
+    group_consumer_migration_policy: str = "bidirectional"
+    group_consumer_regex_refresh_interval_ms: int = 600_000
 
     def with_dynamic(self, dynamic: Mapping[str, str]) -> "BrokerConfig":
         """This configuration with exactly these dynamic values; raises ConfigError."""
@@ -397,7 +404,7 @@ _RELATIONS = (
         "logserver.replication.factor.max",
         "one server holds one replica, so more are accepted only where they are asked for",
     ),
-    ("group.min.session.timeout.ms", "group.max.session.timeout.ms", "the range must not be empty"),
+    *GROUP_RELATIONS,
 )
 
 

@@ -1,0 +1,281 @@
+"""Group configuration: what a group may set for itself (GROUP resources), and the broker's limits.
+
+A group key has the prefix of the kind of group that reads it: `consumer.` (KIP-848), `share.`
+(KIP-932), `streams.` (KIP-1071). Classic groups read none: their members bring their own timeouts,
+within `group.min.session.timeout.ms` and `group.max.session.timeout.ms`.
+
+The effective value of a group key is the group's own, else what its broker synonym says, else the
+default. What a group may set is bounded twice, as in Apache Kafka 4.3.1:
+
+- when it is set, a value outside of the broker's `group.consumer.min.*` and `group.consumer.max.*`
+  is refused (INVALID_CONFIG), and a session must outlast a heartbeat interval;
+- when it is read, a value is moved into the bounds, as the broker may have been restarted with
+  narrower ones.
+
+Names, types, defaults, bounds and sentences are those of Kafka 4.3.1 (GroupConfig,
+GroupCoordinatorConfig). Share and streams groups are not served yet: their keys are kept for tools,
+within Kafka's default bounds.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from logserver.config.key import INT_MAX, Check, ConfigError, Key, Value, at_least, one_of
+
+
+class BrokerDefaults(Protocol):
+    """What group_config needs of a BrokerConfig: typed values by key name."""
+
+    @property
+    def values(self) -> Mapping[str, Value]: ...
+
+
+ASSIGNORS = ("uniform", "range")
+MIGRATION_POLICIES = ("disabled", "downgrade", "upgrade", "bidirectional")
+
+_DURATION = re.compile(
+    r"P(?=[0-9T])([0-9]+D)?(T(?=[0-9])([0-9]+H)?([0-9]+M)?([0-9]+([.,][0-9]{0,9})?S)?)?", re.ASCII
+)
+
+
+def _one_of_any_case(*names: str) -> Check:
+    def check(value: Value) -> str | None:
+        return one_of(*names)(value.lower() if isinstance(value, str) else value)
+
+    return check
+
+
+def _offset_reset(value: Value) -> str | None:
+    kind, _, duration = str(value).lower().partition(":")
+    if kind in ("earliest", "latest") and not duration:
+        return None
+    if kind == "by_duration" and _DURATION.fullmatch(duration.upper()):
+        return None
+    return (
+        f"Invalid value `{value}` for configuration auto.offset.reset. The value must be either "
+        "'earliest', 'latest' or of the format 'by_duration:<PnDTnHnMn.nS.>'."
+    )
+
+
+def _from(broker_key: str) -> tuple[tuple[str, int], ...]:
+    return ((broker_key, 1),)
+
+
+# fmt: off
+_BROKER_ROWS: tuple[Key, ...] = (
+    # Classic groups
+    Key("group.initial.rebalance.delay.ms", "int", 3000, "ms",
+        "How long the first rebalance of an empty group waits for more members."),
+    Key("group.min.session.timeout.ms", "int", 6000, "ms",
+        "The shortest session timeout that a member of a classic group may ask for."),
+    Key("group.max.session.timeout.ms", "int", 1_800_000, "ms",
+        "The longest session timeout that a member of a classic group may ask for."),
+    Key("group.max.size", "int", INT_MAX, "count",
+        "Members that one classic group may have.", at_least(1)),
+
+    # Consumer groups (KIP-848)
+    Key("group.consumer.assignment.interval.ms", "int", 1000, "ms",
+        "The shortest time between two target assignments of a consumer group.", at_least(0)),
+    Key("group.consumer.min.assignment.interval.ms", "int", 0, "ms",
+        "The least that a group may set as consumer.assignment.interval.ms.", at_least(0)),
+    Key("group.consumer.max.assignment.interval.ms", "int", 15_000, "ms",
+        "The most that a group may set as consumer.assignment.interval.ms.", at_least(0)),
+    Key("group.consumer.assignors", "list", ASSIGNORS, "",
+        "Server-side assignors that members may choose; the first is the default.",
+        one_of(*ASSIGNORS)),
+    Key("group.consumer.heartbeat.interval.ms", "int", 5000, "ms",
+        "How often a member of a consumer group is told to send a heartbeat.", at_least(1)),
+    Key("group.consumer.min.heartbeat.interval.ms", "int", 5000, "ms",
+        "The least that a group may set as consumer.heartbeat.interval.ms.", at_least(1)),
+    Key("group.consumer.max.heartbeat.interval.ms", "int", 15_000, "ms",
+        "The most that a group may set as consumer.heartbeat.interval.ms.", at_least(1)),
+    Key("group.consumer.session.timeout.ms", "int", 45_000, "ms",
+        "A member of a consumer group without a heartbeat for so long is removed.", at_least(1)),
+    Key("group.consumer.min.session.timeout.ms", "int", 45_000, "ms",
+        "The least that a group may set as consumer.session.timeout.ms.", at_least(1)),
+    Key("group.consumer.max.session.timeout.ms", "int", 60_000, "ms",
+        "The most that a group may set as consumer.session.timeout.ms.", at_least(1)),
+    Key("group.consumer.max.size", "int", INT_MAX, "count",
+        "Members that one consumer group may have.", at_least(1)),
+    Key("group.consumer.migration.policy", "string", "bidirectional", "",
+        "Whether a group with members may change its kind: upgrade makes a classic group a "
+        "consumer group when the first such member joins, downgrade makes it classic again when "
+        "the last one leaves, bidirectional does both, disabled neither.",
+        _one_of_any_case(*MIGRATION_POLICIES)),
+    Key("group.consumer.regex.refresh.interval.ms", "int", 600_000, "ms",
+        "How often the topics that match a regular expression are looked up again without a "
+        "reason; a topic that comes or goes is a reason.", at_least(10_000)),
+)
+
+_GROUP_ROWS: tuple[Key, ...] = (
+    Key("consumer.assignment.interval.ms", "int", 1000, "ms",
+        "The shortest time between two target assignments of the consumer group.",
+        at_least(0), synonyms=_from("group.consumer.assignment.interval.ms")),
+    Key("consumer.heartbeat.interval.ms", "int", 5000, "ms",
+        "How often a member of the consumer group is told to send a heartbeat.",
+        at_least(1), synonyms=_from("group.consumer.heartbeat.interval.ms")),
+    Key("consumer.session.timeout.ms", "int", 45_000, "ms",
+        "A member of the consumer group without a heartbeat for so long is removed.",
+        at_least(1), synonyms=_from("group.consumer.session.timeout.ms")),
+    Key("share.assignment.interval.ms", "int", 1000, "ms",
+        "The shortest time between two target assignments of a share group. Kept for tools.",
+        at_least(0)),
+    Key("share.auto.offset.reset", "string", "latest", "",
+        "Where a share group begins in a partition: earliest, latest or by_duration:PnDTnHnMn.nS. "
+        "Kept for tools.", _offset_reset),
+    Key("share.delivery.count.limit", "int", 5, "count",
+        "How often a record is delivered to a share group. Kept for tools.", at_least(2)),
+    Key("share.heartbeat.interval.ms", "int", 5000, "ms",
+        "How often a member of a share group sends a heartbeat. Kept for tools.", at_least(1)),
+    Key("share.isolation.level", "string", "read_uncommitted", "",
+        "Whether a share group sees records of aborted transactions. Kept for tools.",
+        one_of("read_committed", "read_uncommitted")),
+    Key("share.partition.max.record.locks", "int", 2000, "count",
+        "Records of one partition that a share group may hold. Kept for tools.", at_least(100)),
+    Key("share.record.lock.duration.ms", "int", 30_000, "ms",
+        "How long a member of a share group may hold a record. Kept for tools.", at_least(1000)),
+    Key("share.renew.acknowledge.enable", "boolean", True, "",
+        "Whether a member of a share group may prolong its hold. Kept for tools."),
+    Key("share.session.timeout.ms", "int", 45_000, "ms",
+        "A member of a share group without a heartbeat for so long is removed. Kept for tools.",
+        at_least(1)),
+    Key("streams.assignment.interval.ms", "int", 1000, "ms",
+        "The shortest time between two target assignments of a streams group. Kept for tools.",
+        at_least(0)),
+    Key("streams.heartbeat.interval.ms", "int", 5000, "ms",
+        "How often a member of a streams group sends a heartbeat. Kept for tools.", at_least(1)),
+    Key("streams.initial.rebalance.delay.ms", "int", 3000, "ms",
+        "How long the first assignment of a streams group waits. Kept for tools.", at_least(0)),
+    Key("streams.num.standby.replicas", "int", 0, "count",
+        "Standby replicas of each task of a streams group. Kept for tools.", at_least(0)),
+    Key("streams.session.timeout.ms", "int", 45_000, "ms",
+        "A member of a streams group without a heartbeat for so long is removed. Kept for tools.",
+        at_least(1)),
+)
+
+# fmt: on
+
+
+class Bound(NamedTuple):
+    """What a group may set as `key`, and the two broker keys that say so.
+
+    `low` and `high` are their values where they are not served: Kafka's defaults.
+    """
+
+    key: str
+    low_name: str
+    high_name: str
+    low: int | None
+    high: int | None
+
+
+def _bound(kind: str, name: str, low: int | None = None, high: int | None = None) -> Bound:
+    short = name.removeprefix("num.")
+    low_name, high_name = f"group.{kind}.min.{short}", f"group.{kind}.max.{short}"
+    return Bound(f"{kind}.{name}", low_name, high_name, low, high)
+
+
+# In the order in which Kafka checks them.
+_BOUNDS = (
+    _bound("consumer", "heartbeat.interval.ms"),
+    _bound("consumer", "session.timeout.ms"),
+    _bound("consumer", "assignment.interval.ms"),
+    _bound("share", "heartbeat.interval.ms", 5000, 15_000),
+    _bound("share", "session.timeout.ms", 45_000, 60_000),
+    _bound("share", "record.lock.duration.ms", 15_000, 60_000),
+    _bound("share", "delivery.count.limit", 2, 10),
+    _bound("share", "partition.max.record.locks", 100, 10_000),
+    _bound("share", "assignment.interval.ms", 0, 15_000),
+    _bound("streams", "heartbeat.interval.ms", 5000, 15_000),
+    _bound("streams", "session.timeout.ms", 45_000, 60_000),
+    _bound("streams", "num.standby.replicas", 0, 2),
+    _bound("streams", "assignment.interval.ms", 0, 15_000),
+)
+
+GROUP_KEYS: dict[str, Key] = {key.name: key._replace(dynamic=True) for key in _GROUP_ROWS}
+GROUP_BROKER_KEYS: tuple[Key, ...] = _BROKER_ROWS
+
+
+@dataclass(frozen=True, slots=True)
+class GroupConfig:
+    """The effective configuration of one consumer group, typed and within the broker's bounds."""
+
+    consumer_session_timeout_ms: int = 45_000
+    consumer_heartbeat_interval_ms: int = 5000
+    consumer_assignment_interval_ms: int = 1000
+
+
+def validate_group_configs(broker: BrokerDefaults, overrides: Mapping[str, str]) -> None:
+    """Refuse what a group may not set on this broker: raises ConfigError in Kafka's words."""
+    typed = _typed(broker, overrides)
+    for bound in _BOUNDS:
+        low, high = _range(broker, bound)
+        if typed[bound.key] < low:
+            raise ConfigError(f"{bound.key} must be greater than or equal to {bound.low_name}")
+        if typed[bound.key] > high:
+            raise ConfigError(f"{bound.key} must be less than or equal to {bound.high_name}")
+    for kind in ("consumer", "share", "streams"):
+        session, heartbeat = f"{kind}.session.timeout.ms", f"{kind}.heartbeat.interval.ms"
+        if typed[session] <= typed[heartbeat]:
+            raise ConfigError(f"{session} must be greater than {heartbeat}")
+
+
+def group_config(broker: BrokerDefaults, overrides: Mapping[str, str]) -> GroupConfig:
+    """The effective configuration of a group with these overrides, moved into the bounds."""
+    typed = _typed(broker, overrides)
+    for bound in _BOUNDS:
+        if bound.key in overrides:
+            low, high = _range(broker, bound)
+            typed[bound.key] = min(max(typed[bound.key], low), high)
+    return GroupConfig(
+        typed["consumer.session.timeout.ms"],
+        typed["consumer.heartbeat.interval.ms"],
+        typed["consumer.assignment.interval.ms"],
+    )
+
+
+def _typed(broker: BrokerDefaults, overrides: Mapping[str, str]) -> dict[str, int]:
+    """The number of every group key that is one; raises ConfigError for any that is wrong."""
+    for name in overrides:
+        if name not in GROUP_KEYS:
+            raise ConfigError(f"Unknown group config name: {name}")
+    typed: dict[str, int] = {}
+    for name, key in GROUP_KEYS.items():
+        value = key.parse(overrides[name]) if name in overrides else group_default(key, broker)
+        if isinstance(value, int):
+            typed[name] = value
+    return typed
+
+
+def group_default(key: Key, broker: BrokerDefaults) -> Value:
+    """What a group key is worth on this broker when the group does not set it."""
+    return broker.values[key.synonyms[0][0]] if key.synonyms else key.default
+
+
+def _range(broker: BrokerDefaults, bound: Bound) -> tuple[int, int]:
+    if bound.low is not None and bound.high is not None:
+        return bound.low, bound.high
+    low, high = broker.values[bound.low_name], broker.values[bound.high_name]
+    assert isinstance(low, int)
+    assert isinstance(high, int)
+    return low, high
+
+
+# Relations between the broker's own values: smaller, larger, why.
+_EMPTY = "the range must not be empty"
+_OUTSIDE = "the default must be within the bounds"
+GROUP_RELATIONS: tuple[tuple[str, str, str], ...] = (
+    ("group.min.session.timeout.ms", "group.max.session.timeout.ms", _EMPTY),
+    (
+        "group.consumer.heartbeat.interval.ms",
+        "group.consumer.session.timeout.ms",
+        "a session must outlast a heartbeat interval",
+    ),
+)
+for _name in ("assignment.interval.ms", "heartbeat.interval.ms", "session.timeout.ms"):
+    GROUP_RELATIONS += (
+        (f"group.consumer.min.{_name}", f"group.consumer.{_name}", _OUTSIDE),
+        (f"group.consumer.{_name}", f"group.consumer.max.{_name}", _OUTSIDE),
+    )
