@@ -20,6 +20,7 @@ from logserver.broker.directories import (
     require_credible,
 )
 from logserver.broker.fetch import FetchWaits, wake
+from logserver.broker.groups.coordinators import OFFSETS_TOPIC, Coordinators
 from logserver.broker.image import Image
 from logserver.broker.key_check import KeyChecks
 from logserver.broker.metadata_log import (
@@ -122,6 +123,7 @@ class Broker:
         self.key_checks = KeyChecks(self)
         self.waits = FetchWaits()
         self.timers = Timers()
+        self.coordinators = Coordinators(self)
         self.sessions = SessionCache(config.max_incremental_fetch_session_cache_slots, random)
         self.counters = Counters()
         self.woken: list[Partition] = []
@@ -199,6 +201,8 @@ class Broker:
         route = self.routes.setdefault(topic.topic_id, {})
         route[index] = partition
         self.routes[topic.name] = route
+        if topic.name == OFFSETS_TOPIC:
+            self.coordinators.add(partition)
         return partition
 
     def drop_partition(self, topic_id: bytes, index: int, now_ms: int) -> None:
@@ -215,6 +219,8 @@ class Broker:
             del self.routes[partition.name]
         self.commit.forget(partition)
         self.key_checks.forget(partition)
+        if partition.name == OFFSETS_TOPIC:
+            self.coordinators.remove(index)
         self.woken.append(partition)
         try:
             self.deleted.append(self.directory.delete_log(f"{partition.name}-{index}", now_ms))

@@ -1,0 +1,208 @@
+"""A coordinator: the state of one partition of `__consumer_offsets`, and the only way to write it.
+
+    LOADING --- every record was applied --------> ACTIVE
+    LOADING --- a record cannot be believed -----> FAILED   (until the next start)
+    ACTIVE  --- an append failed ----------------> LOADING  (what memory has and the log lacks goes)
+
+The rule: `perform` puts the records of a step into the log as one batch before anything of that
+step is told, and what is told leaves when the log is durable that far. So whatever a client has
+heard is found again by `load`, after any crash.
+
+A group changes itself before its records are appended. If the append fails, memory is ahead of the
+log; the coordinator then forgets everything and loads again, and who waited is told to ask again.
+That is rare and slow and needs no undo in any machine.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING
+
+from logserver.broker.groups.effects import Answer, Note, Now, Persist, Tick, Wake
+from logserver.broker.groups.offset_group import OffsetGroup
+from logserver.broker.groups.offset_records import decode_key, decode_value
+from logserver.broker.groups.offset_store import OffsetStore
+from logserver.broker.groups.replay import apply_record
+from logserver.storage.files import is_disk_full, is_passing
+from logserver.storage.log import FencedError
+from logwire import errors
+from logwire.batch import encode_batch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from logserver.broker.broker import Broker
+    from logserver.broker.groups.effects import Effect, Group, Record
+    from logserver.broker.groups.loading import Loading
+    from logserver.broker.partition import Partition
+    from logserver.broker.timers import Timer
+    from logwire.messages import Message
+
+logger = logging.getLogger(__name__)
+
+LOADING, ACTIVE, FAILED = range(3)
+
+# Lines of history kept for each group: some hours of a fleet that redeploys, 100 bytes each.
+HISTORY_LINES_MAX = 50
+
+
+class Coordinator:
+    """Groups and offsets of one partition of `__consumer_offsets`.
+
+    `groups` by id; `offsets` of all groups of this partition, also of groups that nobody ever
+    joined. `state` is LOADING, ACTIVE or FAILED. `history` holds (wall ms, note) by group id.
+    """
+
+    __slots__ = (
+        "_broker",
+        "_timers",
+        "groups",
+        "history",
+        "index",
+        "loading",
+        "offsets",
+        "partition",
+        "state",
+    )
+
+    def __init__(self, broker: Broker, partition: Partition) -> None:
+        self._broker = broker
+        self.index = partition.index
+        self.partition = partition
+        self.state = LOADING
+        self.loading: Loading | None = None
+        self.groups: dict[str, Group] = {}
+        self.offsets = OffsetStore()
+        self.history: dict[str, deque[tuple[int, Note]]] = {}
+        self._timers: dict[str, Timer] = {}
+
+    # Steps
+
+    def perform(self, group: Group, effects: Sequence[Effect], now: Now) -> int:
+        """Do what a step asks for; returns NONE, or the code that everybody who waited got.
+
+        All records go into one batch. Answers leave when it, and all before it, is durable.
+        """
+        records: list[Record] = []
+        for effect in effects:
+            if isinstance(effect, Persist):
+                records += effect.records
+        if records:
+            code = self.append(records, now.wall_ms)
+            if code:
+                self._refuse(effects, code)
+                return code
+        after_sync = self.unsettled
+        for effect in effects:
+            if isinstance(effect, Answer):
+                effect.deferred.complete(effect.response, after_sync=after_sync)
+            elif isinstance(effect, Wake):
+                self._wake(group, effect.due_uptime_ms)
+            elif isinstance(effect, Note):
+                self._note(group, effect, now)
+        return errors.NONE
+
+    def append(self, records: Sequence[Record], wall_ms: int) -> int:
+        """Append one batch; NONE, or the code to tell: then the coordinator loads again.
+
+        The reserve of a full disk is there for exactly this: `broker.writable` is not asked.
+        """
+        batch = encode_batch([(key, value, (), wall_ms) for key, value in records])
+        try:
+            self.partition.log.append(memoryview(batch), len(records) - 1, wall_ms, wall_ms)
+        except OSError as error:
+            self._append_failed(error)
+            return errors.COORDINATOR_NOT_AVAILABLE
+        self._broker.appended(self.partition, len(batch), len(records))
+        return errors.NONE
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether something in memory may still vanish: an answer must wait for the sync."""
+        partition = self.partition
+        return partition.high_watermark < partition.log.end_offset
+
+    def _append_failed(self, error: OSError) -> None:
+        broker = self._broker
+        logger.error("cannot write %s: %s", self.partition.log.name, error)
+        if is_disk_full(error):
+            broker.disk_filled()
+        elif not isinstance(error, FencedError) and not is_passing(error):
+            broker.fence(error)
+        self.unload()
+        broker.coordinators.load(self)
+
+    def _refuse(self, effects: Sequence[Effect], code: int) -> None:
+        for effect in effects:
+            if isinstance(effect, Answer):
+                effect.deferred.complete({"error_code": code})
+
+    # Time
+
+    def _wake(self, group: Group, due_ms: int | None) -> None:
+        timer = self._timers.pop(group.group_id, None)
+        if timer is not None:
+            timer.cancel()
+        if due_ms is not None:
+            group_id = group.group_id
+            self._timers[group_id] = self._broker.timers.at(due_ms, lambda: self._tick(group_id))
+
+    def _tick(self, group_id: str) -> None:
+        self._timers.pop(group_id, None)
+        group = self.groups.get(group_id)
+        if group is not None:
+            now = self._broker.coordinators.now()
+            self.perform(group, group.step(Tick(), now), now)
+
+    def _note(self, group: Group, note: Note, now: Now) -> None:
+        lines = self.history.setdefault(group.group_id, deque(maxlen=HISTORY_LINES_MAX))
+        lines.append((now.wall_ms, note))
+
+    # Groups come and go.
+
+    def drop(self, group_id: str) -> None:
+        """Forget a group whose tombstones are written; its offsets are not touched."""
+        self.groups.pop(group_id, None)
+        self.history.pop(group_id, None)
+        timer = self._timers.pop(group_id, None)
+        if timer is not None:
+            timer.cancel()
+
+    def replay(self, name: str, key: Message, value: Message | None) -> None:
+        """Apply one record of the log to a group (offsets have their own way)."""
+        apply_record(self.groups, name, key, value)
+
+    def replay_offset(self, key: bytes, value: bytes | None) -> None:
+        """Apply one record of a committed offset. Raises ProtocolError."""
+        group_id, topic, index = decode_key(key)
+        if value is None:
+            self.offsets.remove(group_id, topic, index)
+        else:
+            self.offsets.put(group_id, topic, index, decode_value(value))
+
+    def resume(self, now: Now) -> None:
+        """Everything is applied: serve."""
+        self.state = ACTIVE
+        self.loading = None
+        for group_id in self.offsets.by_group:
+            if group_id not in self.groups:
+                self.groups[group_id] = OffsetGroup(group_id)
+        for group in list(self.groups.values()):
+            self.perform(group, group.resume(now), now)
+
+    def fail(self) -> None:
+        """The log cannot be believed: serve nobody until the next start."""
+        self.unload()
+        self.state = FAILED
+
+    def unload(self) -> None:
+        """Forget everything; the log has it."""
+        self.state = LOADING
+        self.loading = None
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        self.groups.clear()
+        self.history.clear()
+        self.offsets = OffsetStore()

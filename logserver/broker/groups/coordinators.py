@@ -1,0 +1,95 @@
+"""All coordinators of this broker: which one has a group, and whether it can be asked now.
+
+A group belongs to the partition of `__consumer_offsets` that its id hashes to, as in Kafka: Java's
+`String.hashCode` without its sign, modulo the number of partitions. Tools compute it themselves.
+
+`__consumer_offsets` is made when somebody first looks for a coordinator (FindCoordinator).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from logserver.broker.groups.coordinator import ACTIVE, LOADING, Coordinator
+from logserver.broker.groups.effects import Now
+from logserver.broker.groups.loading import Loading
+from logwire import errors
+from logwire.errors import Refusal
+
+if TYPE_CHECKING:
+    from logserver.broker.broker import Broker
+    from logserver.broker.partition import Partition
+
+OFFSETS_TOPIC = "__consumer_offsets"
+
+
+def java_hash(text: str) -> int:
+    """Java's `String.hashCode` as an unsigned 32-bit number: over UTF-16 units, times 31 each."""
+    units = text.encode("utf-16-be", "surrogatepass")
+    value = 0
+    for position in range(0, len(units), 2):
+        value = (value * 31 + (units[position] << 8) + units[position + 1]) & 0xFFFFFFFF
+    return value
+
+
+def partition_of(group_id: str, partition_count: int) -> int:
+    """The partition of `__consumer_offsets` that a group belongs to (Kafka: Utils.abs)."""
+    return (java_hash(group_id) & 0x7FFFFFFF) % partition_count
+
+
+class Coordinators:
+    """The coordinators by partition index."""
+
+    __slots__ = ("_broker", "_skew_ms", "by_index")
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self.by_index: dict[int, Coordinator] = {}
+        self._skew_ms = 0  # wall clock minus uptime, as last seen
+
+    def now(self, wall_ms: int | None = None) -> Now:
+        """Both clocks; the wall clock is what it was last told to be, plus what has passed since.
+
+        Handlers pass `context.now_ms`; a timer has no wall clock to pass.
+        """
+        uptime_ms = self._broker.uptime_ms
+        if wall_ms is None:
+            return Now(uptime_ms, uptime_ms + self._skew_ms)
+        self._skew_ms = wall_ms - uptime_ms
+        return Now(uptime_ms, wall_ms)
+
+    def of(self, group_id: str) -> Coordinator:
+        """The coordinator of a group, ready to be asked. Raises Refusal.
+
+        INVALID_GROUP_ID (an empty id), NOT_COORDINATOR, COORDINATOR_LOAD_IN_PROGRESS (both: ask
+        again), COORDINATOR_NOT_AVAILABLE.
+        """
+        if not group_id:
+            raise Refusal(errors.INVALID_GROUP_ID)
+        topic = self._broker.image.topics_by_name.get(OFFSETS_TOPIC)
+        if topic is None:
+            raise Refusal(errors.NOT_COORDINATOR)
+        coordinator = self.by_index.get(partition_of(group_id, len(topic.partitions)))
+        if coordinator is None:
+            raise Refusal(errors.NOT_COORDINATOR)
+        if coordinator.state == ACTIVE:
+            return coordinator
+        if coordinator.state == LOADING:
+            raise Refusal(errors.COORDINATOR_LOAD_IN_PROGRESS)
+        raise Refusal(errors.COORDINATOR_NOT_AVAILABLE)
+
+    def add(self, partition: Partition) -> None:
+        """Serve the groups of a partition that has been opened, once they are loaded."""
+        coordinator = self.by_index[partition.index] = Coordinator(self._broker, partition)
+        self.load(coordinator)
+
+    def remove(self, index: int) -> None:
+        """The partition is not served any more, so its groups are not either."""
+        coordinator = self.by_index.pop(index, None)
+        if coordinator is not None:
+            coordinator.unload()
+
+    def load(self, coordinator: Coordinator) -> None:
+        """Begin to load a coordinator from its log."""
+        coordinator.loading = Loading(self._broker, coordinator)
+        coordinator.loading.begin()
