@@ -67,6 +67,7 @@ def draw_primitive(kind: Any, kafka_type: str, rng: random.Random) -> Any:
         "uuid": lambda: uuid.UUID(bytes=rng.randbytes(16)),
         "error_code": lambda: rng.choice(list(ErrorCode)),
         "timedelta_i32": lambda: draw_integer(32, rng) * MILLISECOND,
+        "timedelta_i64": lambda: rng.choice((-1, 0, 1, rng.randrange(10**12))) * MILLISECOND,
         "datetime_i64": lambda: EPOCH + rng.randrange(10**12) * MILLISECOND,
     }
     return draws[kafka_type]()

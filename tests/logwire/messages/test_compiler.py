@@ -110,6 +110,23 @@ def test_a_struct_that_may_be_null_says_1_or_minus_1_and_nothing_else() -> None:
         read(3, bytes(data))
 
 
+def test_a_tagged_struct_that_may_be_null_says_so_in_a_uvarint() -> None:
+    """As Kafka's generated classes do: 0 null, anything else present; left out: its default."""
+    fields = notation.parse("m\n  member  Member?  tag 0\n    epoch  int32  = -1\n")["m"]
+    put = compiler.struct_writer(fields, 0, compact=True)
+    take = compiler.message_reader(fields, 0, True, 10)
+    for value, expected in (
+        (None, b"\1\0\1\0"),
+        ({"epoch": 5}, b"\1\0\6\1\0\0\0\5\0"),
+        ({"epoch": -1}, b"\0"),
+    ):
+        out = bytearray()
+        put(out, {"member": value})
+        assert bytes(out) == expected
+        assert take(memoryview(out), 0) == ({"member": value}, len(out))
+    assert take(memoryview(b"\1\0\7\x81\1\0\0\0\5\0"), 0)[0]["member"] == {"epoch": 5}
+
+
 def test_a_message_cut_anywhere_does_not_decode() -> None:
     """In each version, with something in every field."""
     full = {"flags": [True], "inner": [{"name": "n"}], "point": {}, "extra": [1, 2]}

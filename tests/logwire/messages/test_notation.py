@@ -2,7 +2,14 @@
 
 import pytest
 
-from logwire.messages import APIS, notation, records, schema
+from logwire.messages import (
+    APIS,
+    consumer_protocol,
+    group_records,
+    notation,
+    records,
+    schema,
+)
 from logwire.messages.notation import ALWAYS, LATEST, NEVER, Field, parse
 
 EXAMPLE = """
@@ -76,9 +83,10 @@ def every_field(fields: tuple[Field, ...]) -> list[Field]:
 
 
 def test_every_schema_parses_and_keeps_its_tags_apart() -> None:
-    """All APIs and metadata records; tags are unique in a struct, and in flexible versions only."""
+    """All APIs and records; tags are unique in a struct, and in flexible versions only."""
     blocks = [fields for key in APIS for fields in schema(key).values()]
-    blocks += records.schema().values()
+    for module in (records, group_records, consumer_protocol):
+        blocks += module.schema().values()
     for fields in blocks:
         for field in every_field(fields):
             tags = [below.tag for below in field.fields if below.tag is not None]
