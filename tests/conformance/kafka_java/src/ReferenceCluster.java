@@ -1,0 +1,32 @@
+import java.util.concurrent.CountDownLatch;
+import org.apache.kafka.common.test.KafkaClusterTestKit;
+import org.apache.kafka.common.test.TestKitNodes;
+
+/**
+ * Apache Kafka behind the same door as our server: three brokers and a controller in one process.
+ *
+ * <p>Takes {@code -c key=value} for the servers' properties, prints {@code ready kafka=...} and
+ * serves until it is killed. What fails against this, with no broker object at hand, says nothing
+ * about us.
+ */
+public final class ReferenceCluster {
+    public static void main(String[] words) throws Exception {
+        int brokers = Integer.getInteger("brokers", 3);
+        TestKitNodes nodes = new TestKitNodes.Builder()
+            .setNumBrokerNodes(brokers)
+            .setNumControllerNodes(1)
+            .build();
+        KafkaClusterTestKit.Builder builder = new KafkaClusterTestKit.Builder(nodes);
+        for (int i = 0; i + 1 < words.length; i += 2) {
+            String[] property = words[i + 1].split("=", 2);
+            builder.setConfigProp(property[0], property[1]);
+        }
+        try (KafkaClusterTestKit kafka = builder.build()) {
+            kafka.format();
+            kafka.startup();
+            kafka.waitForReadyBrokers();
+            System.out.println("ready kafka=" + kafka.bootstrapServers());
+            new CountDownLatch(1).await();
+        }
+    }
+}
