@@ -331,6 +331,7 @@ def remove(broker: Broker, topics: list[Topic], context: Context) -> None:
         return
     broker.metadata_log.append(records, context.now_ms)
     context.after_sync = True
+    broker.coordinators.topics_deleted(topics, context.now_ms)
     for topic in topics:
         for index in topic.partitions:
             if (topic.topic_id, index) in broker.partitions:

@@ -157,11 +157,26 @@ _OWN: tuple[Key, ...] = (
         "How long a partition remembers an idle producer for idempotence.", at_least(1),
         dynamic=True),
 
-    # Asked for by tools; groups and transactions are not served yet
+    # Committed offsets
     Key("offsets.retention.minutes", "int", 10_080, "minutes",
         "How long the offsets of an empty group are kept.", at_least(1)),
+    Key("offsets.retention.check.interval.ms", "long", 600_000, "ms",
+        "How often offsets are looked at for their retention.", at_least(1)),
+    Key("offset.metadata.max.bytes", "int", 4096, "bytes",
+        "The longest text that a consumer may commit beside an offset; every text is kept in "
+        "memory."),
     Key("offsets.topic.num.partitions", "int", 50, "count",
-        "Partitions of __consumer_offsets.", at_least(1)),
+        "Partitions of __consumer_offsets, when it is made.", at_least(1)),
+    Key("offsets.topic.segment.bytes", "int", 100 * MIB, "bytes",
+        "segment.bytes of __consumer_offsets, when it is made. All of it is read at a start.",
+        at_least(1)),
+    Key("logserver.offsets.value.version", "int", 4, "",
+        "The version in which committed offsets are written: 4 as Apache Kafka 4.3 writes them, or "
+        "1 for programs that read __consumer_offsets and know nothing newer (Burrow). Version 1 "
+        "has no room for the leader epoch, with which a consumer finds out that what it read was "
+        "lost, and none for the topic id, with which offsets of a deleted topic are told from "
+        "those of a new one of the same name; both are kept only until the next start.",
+        lambda value: None if value in (1, 4) else "Value must be 1 or 4"),
     Key("offsets.topic.replication.factor", "short", 1, "count",
         "Replicas of __consumer_offsets. Every value is accepted, as files written for a cluster "
         "say 3; one is kept.", at_least(1)),
@@ -249,6 +264,12 @@ class BrokerConfig:
     log_dir_failure_timeout_ms: int = 30_000
     disk_reserve_bytes: int = 64 * MIB
     producer_id_expiration_ms: int = 86_400_000
+    offsets_retention_minutes: int = 10_080
+    offsets_retention_check_interval_ms: int = 600_000
+    offset_metadata_max_bytes: int = 4096
+    offsets_topic_num_partitions: int = 50
+    offsets_topic_segment_bytes: int = 100 * MIB
+    offsets_value_version: int = 4
     group_initial_rebalance_delay_ms: int = 3000
     group_min_session_timeout_ms: int = 6000
     group_max_session_timeout_ms: int = 1_800_000

@@ -62,9 +62,8 @@ _NAMES = """
     metadata.max.retention.bytes metadata.max.retention.ms metric.reporters metrics.num.samples
     metrics.recording.level metrics.sample.window.ms num.io.threads num.network.threads
     num.recovery.threads.per.data.dir num.replica.alter.log.dirs.threads num.replica.fetchers
-    offset.metadata.max.bytes offsets.commit.timeout.ms offsets.load.buffer.size
-    offsets.retention.check.interval.ms offsets.topic.compression.codec
-    offsets.topic.segment.bytes principal.builder.class producer.id.expiration.check.interval.ms
+    offsets.commit.timeout.ms offsets.load.buffer.size offsets.topic.compression.codec
+    principal.builder.class producer.id.expiration.check.interval.ms
     producer.purgatory.purge.interval.requests quota.window.num quota.window.size.seconds
     remote.fetch.max.wait.ms remote.list.offsets.request.timeout.ms
     remote.log.index.file.cache.total.size.bytes remote.log.index.file.cache.ttl.ms

@@ -21,7 +21,13 @@ from typing import TYPE_CHECKING
 
 from logserver.broker.groups.effects import Answer, Note, Now, Persist, Tick, Wake
 from logserver.broker.groups.offset_group import OffsetGroup
-from logserver.broker.groups.offset_records import decode_key, decode_value
+from logserver.broker.groups.offset_records import (
+    decode_key,
+    decode_value,
+    encode_key,
+    encode_value,
+    tombstone,
+)
 from logserver.broker.groups.offset_store import OffsetStore
 from logserver.broker.groups.replay import apply_record
 from logserver.storage.files import is_disk_full, is_passing
@@ -35,6 +41,7 @@ if TYPE_CHECKING:
     from logserver.broker.broker import Broker
     from logserver.broker.groups.effects import Effect, Group, Record
     from logserver.broker.groups.loading import Loading
+    from logserver.broker.groups.offset_store import Commit
     from logserver.broker.partition import Partition
     from logserver.broker.timers import Timer
     from logwire.messages import Message
@@ -45,6 +52,8 @@ LOADING, ACTIVE, FAILED = range(3)
 
 # Lines of history kept for each group: some hours of a fleet that redeploys, 100 bytes each.
 HISTORY_LINES_MAX = 50
+# Tombstones of one batch: some 100 KB, below every limit of a batch.
+BATCH_RECORDS_MAX = 1000
 
 
 class Coordinator:
@@ -115,6 +124,52 @@ class Coordinator:
             self._append_failed(error)
             return errors.COORDINATOR_NOT_AVAILABLE
         self._broker.appended(self.partition, len(batch), len(records))
+        return errors.NONE
+
+    def commit(self, group: Group, commits: Sequence[Commit], wall_ms: int) -> int:
+        """Write and keep a group's offsets; the answer waits for the sync. NONE or a code."""
+        group_id = group.group_id
+        version = self._broker.config.offsets_value_version
+        code = self.append(
+            [
+                (encode_key(group_id, topic, index), encode_value(committed, version))
+                for topic, index, committed in commits
+            ],
+            wall_ms,
+        )
+        if not code:
+            self.groups[group_id] = group
+            put = self.offsets.put
+            for topic, index, committed in commits:
+                put(group_id, topic, index, committed)
+        return code
+
+    def forget(self, group_id: str, offsets: Sequence[tuple[str, int]], wall_ms: int) -> int:
+        """Delete these (topic, partition) offsets of a group. NONE or a code."""
+        code = self.append_all([tombstone(group_id, *offset) for offset in offsets], wall_ms)
+        if not code:
+            for topic, index in offsets:
+                self.offsets.remove(group_id, topic, index)
+        return code
+
+    def delete(self, group: Group, wall_ms: int) -> int:
+        """Delete a group and all its offsets. NONE or a code."""
+        group_id = group.group_id
+        offsets = self.offsets.listed(group_id)
+        records = [*(tombstone(group_id, *offset) for offset in offsets), *group.tombstones()]
+        code = self.append_all(records, wall_ms)
+        if not code:
+            for topic, index in offsets:
+                self.offsets.remove(group_id, topic, index)
+            self.drop(group_id)
+        return code
+
+    def append_all(self, records: Sequence[Record], wall_ms: int) -> int:
+        """Append records that need not be one batch, of which there may be any number."""
+        for first in range(0, len(records), BATCH_RECORDS_MAX):
+            code = self.append(records[first : first + BATCH_RECORDS_MAX], wall_ms)
+            if code:
+                return code
         return errors.NONE
 
     @property

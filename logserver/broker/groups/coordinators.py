@@ -1,4 +1,4 @@
-"""All coordinators of this broker: which one has a group, and whether it can be asked now.
+"""All coordinators of this broker: which one has a group, and what concerns all of them.
 
 A group belongs to the partition of `__consumer_offsets` that its id hashes to, as in Kafka: Java's
 `String.hashCode` without its sign, modulo the number of partitions. Tools compute it themselves.
@@ -8,19 +8,26 @@ A group belongs to the partition of `__consumer_offsets` that its id hashes to, 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from logserver.broker.groups.coordinator import ACTIVE, LOADING, Coordinator
 from logserver.broker.groups.effects import Now
+from logserver.broker.groups.expiry import MINUTE_MS, expire, forget_topics
 from logserver.broker.groups.loading import Loading
 from logwire import errors
 from logwire.errors import Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from logserver.broker.broker import Broker
+    from logserver.broker.image import Topic
     from logserver.broker.partition import Partition
 
 OFFSETS_TOPIC = "__consumer_offsets"
+# Between two coordinators when offsets expire: each holds the loop for some milliseconds.
+EXPIRY_PAUSE_MS = 10
 
 
 def java_hash(text: str) -> int:
@@ -40,12 +47,13 @@ def partition_of(group_id: str, partition_count: int) -> int:
 class Coordinators:
     """The coordinators by partition index."""
 
-    __slots__ = ("_broker", "_skew_ms", "by_index")
+    __slots__ = ("_broker", "_expiring", "_skew_ms", "by_index")
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self.by_index: dict[int, Coordinator] = {}
         self._skew_ms = 0  # wall clock minus uptime, as last seen
+        self._expiring = False
 
     def now(self, wall_ms: int | None = None) -> Now:
         """Both clocks; the wall clock is what it was last told to be, plus what has passed since.
@@ -66,6 +74,10 @@ class Coordinators:
         """
         if not group_id:
             raise Refusal(errors.INVALID_GROUP_ID)
+        return self.holding(group_id)
+
+    def holding(self, group_id: str) -> Coordinator:
+        """`of`, for offsets: they may belong to the empty group id, as in Kafka. Raises Refusal."""
         topic = self._broker.image.topics_by_name.get(OFFSETS_TOPIC)
         if topic is None:
             raise Refusal(errors.NOT_COORDINATOR)
@@ -82,6 +94,9 @@ class Coordinators:
         """Serve the groups of a partition that has been opened, once they are loaded."""
         coordinator = self.by_index[partition.index] = Coordinator(self._broker, partition)
         self.load(coordinator)
+        if not self._expiring:
+            self._expiring = True
+            self._expire_later()
 
     def remove(self, index: int) -> None:
         """The partition is not served any more, so its groups are not either."""
@@ -93,3 +108,29 @@ class Coordinators:
         """Begin to load a coordinator from its log."""
         coordinator.loading = Loading(self._broker, coordinator)
         coordinator.loading.begin()
+
+    def topics_deleted(self, topics: Sequence[Topic], wall_ms: int) -> None:
+        """Nobody can go on reading these: what was committed for them goes as well."""
+        for coordinator in self.by_index.values():
+            if coordinator.state == ACTIVE:  # else it finds out itself, once it is loaded
+                forget_topics(coordinator, topics, wall_ms)
+
+    def _expire_later(self) -> None:
+        broker = self._broker
+        due_ms = broker.uptime_ms + broker.config.offsets_retention_check_interval_ms
+        broker.timers.at(due_ms, self._expire)
+
+    def _expire(self) -> None:
+        """Look at one coordinator after the other, with time for others in between."""
+        self._expire_later()
+        start_ms = self._broker.uptime_ms
+        for position, index in enumerate(self.by_index):
+            self._broker.timers.at(
+                start_ms + (position + 1) * EXPIRY_PAUSE_MS, partial(self._expire_one, index)
+            )
+
+    def _expire_one(self, index: int) -> None:
+        coordinator = self.by_index.get(index)
+        if coordinator is not None and coordinator.state == ACTIVE:
+            retention_ms = self._broker.config.offsets_retention_minutes * MINUTE_MS
+            expire(coordinator, retention_ms, self.now().wall_ms)

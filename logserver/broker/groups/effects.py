@@ -21,6 +21,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from logwire.messages import Message
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from logserver.broker.groups.offset_store import Commit
     from logserver.broker.peer import Deferred
 
 Record = tuple[bytes, bytes | None]
@@ -94,12 +97,20 @@ class Group(Protocol):
         """It has no members: it may be deleted, and dies once its last offset has expired."""
 
     def check_commit(
-        self, member_id: str, instance_id: str | None, generation: int, api_version: int
+        self,
+        member_id: str,
+        instance_id: str | None,
+        generation: int,
+        api_version: int,
+        commits: Sequence[Commit],
     ) -> int:
         """Whether this member may commit; `generation` is the member epoch in KIP-848 groups."""
 
     def check_fetch(self, member_id: str | None, member_epoch: int) -> int:
         """Whether this member may read offsets (versions 9 and up tell who asks)."""
+
+    def check_offset_delete(self) -> int:
+        """Whether offsets may be deleted at all; those of subscribed topics never may."""
 
     def committed(self, member_id: str, now: Now) -> list[Effect]:
         """The member has committed: in classic groups that counts as a heartbeat."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from logserver.broker.groups.expiry import forget_unknown_topics
 from logserver.broker.groups.offset_records import KEY_TYPES
 from logserver.storage.log import OffsetOutOfRange
 from logwire.batch import (
@@ -111,8 +112,11 @@ class Loading:
                 coordinator.replay(name, key_fields, fields)
 
     def _finish(self) -> None:
-        coordinators = self._broker.coordinators
-        self._coordinator.resume(coordinators.now())
+        broker = self._broker
+        now = broker.coordinators.now()
+        self._coordinator.resume(now)
+        if self.records_count:
+            forget_unknown_topics(self._coordinator, broker.image, now.wall_ms)
 
     def _fail(self, why: str) -> None:
         log = self._coordinator.partition.log

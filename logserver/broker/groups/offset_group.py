@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 from logwire import errors
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from logserver.broker.groups.effects import Effect, Now, Record
+    from logserver.broker.groups.offset_store import Commit
     from logwire.messages import Message
 
 
@@ -46,13 +49,22 @@ class OffsetGroup:
         return True
 
     def check_commit(
-        self, _member_id: str, _instance_id: str | None, generation: int, _api_version: int
+        self,
+        _member_id: str,
+        _instance_id: str | None,
+        generation: int,
+        _api_version: int,
+        _commits: Sequence[Commit],
     ) -> int:
         """Everybody may commit who does not claim to belong to a generation."""
         return errors.NONE if generation < 0 else errors.UNKNOWN_MEMBER_ID
 
     def check_fetch(self, _member_id: str | None, _member_epoch: int) -> int:
         """Everybody may read."""
+        return errors.NONE
+
+    def check_offset_delete(self) -> int:
+        """Always."""
         return errors.NONE
 
     def committed(self, _member_id: str, _now: Now) -> list[Effect]:

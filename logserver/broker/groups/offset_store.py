@@ -26,6 +26,9 @@ class CommittedOffset(NamedTuple):
     topic_id: bytes
 
 
+Commit = tuple[str, int, CommittedOffset]
+"""Topic, partition, and what is committed for it."""
+
 Topics = dict[str, dict[int, CommittedOffset]]
 NO_TOPICS: Topics = {}
 
@@ -42,6 +45,11 @@ class OffsetStore:
     def of_group(self, group_id: str) -> Topics:
         """All offsets of a group, by topic and partition; not to be changed by the caller."""
         return self.by_group.get(group_id, NO_TOPICS)
+
+    def listed(self, group_id: str) -> list[tuple[str, int]]:
+        """(topic, partition) of every offset of a group."""
+        topics = self.of_group(group_id)
+        return [(topic, index) for topic, partitions in topics.items() for index in partitions]
 
     def get(self, group_id: str, topic: str, index: int) -> CommittedOffset | None:
         """What the group committed for a partition, if anything."""
