@@ -17,7 +17,16 @@ from logserver.broker.api_versions import handle_api_versions
 from logserver.broker.create_topics import NO_TOPIC_ID, handle_create_topics
 from logserver.broker.describe_configs import handle_describe_configs
 from logserver.broker.describe_logs import handle_describe_log_dirs, handle_describe_producers
+from logserver.broker.describe_transactions import (
+    handle_describe_transactions,
+    handle_list_transactions,
+)
+from logserver.broker.features import handle_update_features
 from logserver.broker.find_coordinator import handle_find_coordinator
+from logserver.broker.groups.offset_commit import handle_offset_commit
+from logserver.broker.groups.offset_delete import handle_offset_delete
+from logserver.broker.groups.offset_fetch import handle_offset_fetch
+from logserver.broker.list_config_resources import handle_list_config_resources
 from logserver.broker.log_offsets import (
     handle_delete_records,
     handle_list_offsets,
@@ -29,6 +38,22 @@ from logserver.broker.metadata import (
     handle_metadata,
 )
 from logserver.broker.producer_ids import handle_init_producer_id
+from logserver.broker.quorum import handle_describe_quorum
+from logserver.broker.replicas import (
+    handle_alter_partition_reassignments,
+    handle_alter_replica_log_dirs,
+    handle_elect_leaders,
+    handle_list_partition_reassignments,
+)
+from logserver.broker.security_disabled import (
+    handle_create_acls,
+    handle_create_delegation_token,
+    handle_delete_acls,
+    handle_describe_acls,
+    handle_describe_delegation_token,
+    handle_expire_delegation_token,
+    handle_renew_delegation_token,
+)
 from logserver.broker.topics import handle_create_partitions, handle_delete_topics
 from logwire.errors import Refusal
 from logwire.messages import Message
@@ -42,6 +67,8 @@ Handler = Callable[["Broker", Message, "Context"], Message | None]
 HANDLERS: dict[int, Handler] = {
     2: handle_list_offsets,
     3: handle_metadata,
+    8: handle_offset_commit,
+    9: handle_offset_fetch,
     10: handle_find_coordinator,
     18: handle_api_versions,
     19: handle_create_topics,
@@ -49,13 +76,30 @@ HANDLERS: dict[int, Handler] = {
     21: handle_delete_records,
     22: handle_init_producer_id,
     23: handle_offset_for_leader_epoch,
+    29: handle_describe_acls,
+    30: handle_create_acls,
+    31: handle_delete_acls,
     32: handle_describe_configs,
     33: handle_alter_configs,
+    34: handle_alter_replica_log_dirs,
     35: handle_describe_log_dirs,
     37: handle_create_partitions,
+    38: handle_create_delegation_token,
+    39: handle_renew_delegation_token,
+    40: handle_expire_delegation_token,
+    41: handle_describe_delegation_token,
+    43: handle_elect_leaders,
     44: handle_incremental_alter_configs,
+    45: handle_alter_partition_reassignments,
+    46: handle_list_partition_reassignments,
+    55: handle_describe_quorum,
+    57: handle_update_features,
+    47: handle_offset_delete,
     60: handle_describe_cluster,
     61: handle_describe_producers,
+    65: handle_describe_transactions,
+    66: handle_list_transactions,
+    74: handle_list_config_resources,
     75: handle_describe_topic_partitions,
 }
 

@@ -22,6 +22,7 @@ from logwire.messages import Message
 # Resource types of ConfigRecord and of the configuration APIs (Kafka's ConfigResource.Type).
 TOPIC_RESOURCE = 2
 BROKER_RESOURCE = 4
+BROKER_LOGGER_RESOURCE = 8
 CLIENT_METRICS_RESOURCE = 16
 GROUP_RESOURCE = 32
 

@@ -55,6 +55,8 @@ class Requests:
             return random.choice(VALUES if field.name == "value" else STRINGS)
         if field.kind == "bool":
             return random.random() < 0.3
+        if field.kind == "bytes":
+            return random.randbytes(random.choice((0, 1, 40)))
         if field.kind == "uuid":
             return random.choice((bytes(16), random.randbytes(16), *self.ids))
         if field.kind in ("int32", "int64"):
