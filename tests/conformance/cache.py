@@ -30,7 +30,7 @@ def installed(name: str, recipe: str, install: Callable[[Path], None]) -> Path:
     leaves no stamp and is begun again from an empty folder.
     """
     place = folder(name)
-    with (place.parent / f"{name}.lock").open("w") as lock:
+    with (place.parent / f"{place.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         stamp = place / ".recipe"
         if not stamp.exists() or stamp.read_text() != recipe:

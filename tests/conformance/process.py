@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -35,31 +37,35 @@ def run(
     timeout_s: float,
     folder: Path | None = None,
     environment: Mapping[str, str] | None = None,
-    standard_input: str | None = None,
+    log: Path | None = None,
 ) -> Finished:
-    """Run a program to its end or its deadline; at the deadline its whole group is killed."""
-    process = subprocess.Popen(
-        ["nice", "-n", str(NICENESS), *words],
-        stdin=subprocess.DEVNULL if standard_input is None else subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="backslashreplace",
-        cwd=folder,
-        env={**os.environ, **(environment or {})},
-        start_new_session=True,
-    )
-    try:
-        output, _ = process.communicate(standard_input, timeout=timeout_s)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        output, _ = process.communicate()
-        return Finished(None, output)
-    except BaseException:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        raise
-    return Finished(process.returncode, output)
+    """Run a program to its end or its deadline; its whole group is killed then.
+
+    `log` is where its output goes as it comes; it can be watched there, and stays.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        path = log or Path(directory) / "output"
+        with path.open("wb") as output:
+            process = subprocess.Popen(
+                ["nice", "-n", str(NICENESS), *words],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=folder,
+                env={**os.environ, **(environment or {})},
+                start_new_session=True,
+            )
+        code: int | None = None
+        try:
+            code = process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            # Whatever it left behind, too.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        return Finished(code, path.read_text(errors="backslashreplace"))
 
 
 def must(

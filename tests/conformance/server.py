@@ -1,6 +1,7 @@
 """The server under test: the installed command on a free port, with the settings suites need.
 
-`SETTINGS` are ours alone: the suites were written for three brokers and ask for that many copies.
+`SETTINGS`: the suites were written for three brokers, ask for that many copies, and some want the
+first broker to be number 0.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from tests.conformance.cache import ROOT
 from tests.server_process import ServerProcess
 
-SETTINGS = {"logserver.replication.factor.max": "3"}
+SETTINGS = {"logserver.replication.factor.max": "3", "node.id": "0"}
 SERVER_ENVIRONMENT = {
     "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'protocol'}",
     "PYTHONDONTWRITEBYTECODE": "",  # as an installation has it: a start is twice as fast

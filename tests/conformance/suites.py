@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from tests.conformance.kafka_java import suite as kafka_java
+from tests.conformance.kafka_python import suite as kafka_python
+from tests.conformance.librdkafka import suite as librdkafka
 from tests.conformance.outcome import Outcome
 
 
@@ -23,4 +25,6 @@ class Suite(Protocol):
 
 SUITES: dict[str, Suite] = {
     "kafka_java": kafka_java,
+    "librdkafka": librdkafka,
+    "kafka_python": kafka_python,
 }

@@ -65,7 +65,7 @@ def smoke() -> list[str]:
 
 def run_suite(selection: Selection, *, kafka: bool = False) -> Iterator[Outcome]:
     """Run the selected tests, one JVM a class; `kafka` runs them against Apache Kafka instead."""
-    place = installed("kafka_java", recipe(), install)
+    place = installation()
     if selection.smoke:
         yield from run_classes(place, smoke(), kafka=kafka)
         return
@@ -93,8 +93,8 @@ def run_classes(place: Path, globs: list[str], *, kafka: bool) -> Iterator[Outco
         "CONFORMANCE_LOGS": str(logs),
         **SERVER_ENVIRONMENT,
     }
-    done = run(words, timeout_s=CLASS_TIMEOUT_S, environment=environment, folder=place)
-    (logs / f"{'-'.join(names)[:100]}.txt").write_text(done.output)
+    log = logs / f"{'-'.join(names)[:100]}.txt"
+    done = run(words, timeout_s=CLASS_TIMEOUT_S, environment=environment, folder=place, log=log)
     outcomes = list(parse(done.output))
     if not outcomes or done.code is None:
         yield Outcome(f"{'+'.join(names)}.<run>", "failed", done.tail())
@@ -121,7 +121,8 @@ def parse(feed: str) -> Iterator[Outcome]:
         started[test] = None
         if state != "STARTED":
             del started[test]
-            yield Outcome(test, STATES[state], reason(lines[number + 1 :]))
+            why = reason(lines[number + 1 :]) if state != "SUCCESSFUL" else ""
+            yield Outcome(test, STATES[state], why)
     for test in started:
         yield Outcome(test, "failed", "did not end")
 
@@ -132,32 +133,41 @@ def reason(lines: list[str]) -> str:
     return next((line.strip() for line in said if line.strip()), "")
 
 
-def recipe() -> str:
-    """What the installation depends on."""
+def installation() -> Path:
+    """The folder with the jars in `lib`, and our classes compiled into `out` beside them."""
+    place = installed("kafka_java", (HERE / "pom.xml").read_text(), install)
     sources = sorted((HERE / "src").rglob("*.java"))
-    return "".join(path.read_text() for path in (HERE / "pom.xml", *sources))
+    recipe = "".join(path.read_text() for path in sources)
+
+    def compile_into(folder: Path) -> None:
+        # The compiler's module, because a headless runtime has it without the command `javac`.
+        words = ["java", "-m", "jdk.compiler/com.sun.tools.javac.Main", "-nowarn", "-proc:none"]
+        words += ["-cp", jars(place), "-d", str(folder), *(str(path) for path in sources)]
+        must(words, timeout_s=INSTALL_TIMEOUT_S)
+
+    installed("kafka_java/out", recipe, compile_into)
+    return place
 
 
 def install(place: Path) -> None:
-    """Bring the jars and compile our classes, which stand before Kafka's of the same name."""
-    pom = str(HERE / "pom.xml")
-    words = ["mvn", "-q", "-B", "-f", pom, "dependency:copy-dependencies", "-DincludeScope=test"]
-    must([*words, f"-DoutputDirectory={place / 'lib'}"], timeout_s=INSTALL_TIMEOUT_S)
-    sources = [str(path) for path in (HERE / "src").rglob("*.java")]
-    # The compiler's module, because a headless runtime has it without the command `javac`.
-    compiler = ["java", "-m", "jdk.compiler/com.sun.tools.javac.Main", "-nowarn", "-proc:none"]
-    jars = ":".join(str(jar) for jar in (place / "lib").glob("*.jar"))
-    more = ["-cp", jars, "-d", str(place / "out")]
-    must([*compiler, *more, *sources], timeout_s=INSTALL_TIMEOUT_S)
+    """Bring the jars."""
+    words = ["mvn", "-q", "-B", "-f", str(HERE / "pom.xml"), "dependency:copy-dependencies"]
+    more = ["-DincludeScope=test", f"-DoutputDirectory={place / 'lib'}"]
+    must([*words, *more], timeout_s=INSTALL_TIMEOUT_S)
+
+
+def jars(place: Path) -> str:
+    """A class path of all jars; the launcher's, which holds all of JUnit once more, stands last."""
+    found = sorted((place / "lib").glob("*.jar"), key=lambda jar: "standalone" in jar.name)
+    return ":".join(str(jar) for jar in found)
 
 
 def launcher(place: Path) -> list[str]:
-    """The command line of JUnit's console launcher; its jar holds all of JUnit and stands last."""
-    jars = sorted((place / "lib").glob("*.jar"), key=lambda jar: "console-standalone" in jar.name)
-    path = ":".join([str(place / "out"), *(str(jar) for jar in jars)])
+    """JUnit's console launcher; our classes stand before Kafka's of the same name."""
+    path = f"{place / 'out'}:{jars(place)}"
     return ["java", *JVM, "-cp", path, "org.junit.platform.console.ConsoleLauncher", "execute"]
 
 
 def reference(place: Path) -> list[str]:
-    """The command of a three-broker Apache Kafka: what our server is compared with."""
+    """The command of Apache Kafka with one broker, as we are one: what we are compared with."""
     return ["java", *JVM, "-cp", f"{place / 'out'}:{place / 'lib'}/*", "ReferenceCluster"]

@@ -3,7 +3,8 @@ import org.apache.kafka.common.test.KafkaClusterTestKit;
 import org.apache.kafka.common.test.TestKitNodes;
 
 /**
- * Apache Kafka behind the same door as our server: three brokers and a controller in one process.
+ * Apache Kafka behind the same door as our server: one broker (or CONFORMANCE_BROKERS) and a
+ * controller in one process.
  *
  * <p>Takes {@code -c key=value} for the servers' properties, prints {@code ready kafka=...} and
  * serves until it is killed. What fails against this, with no broker object at hand, says nothing
@@ -11,7 +12,8 @@ import org.apache.kafka.common.test.TestKitNodes;
  */
 public final class ReferenceCluster {
     public static void main(String[] words) throws Exception {
-        int brokers = Integer.getInteger("brokers", 3);
+        int brokers =
+            Integer.parseInt(System.getenv().getOrDefault("CONFORMANCE_BROKERS", "1"));
         TestKitNodes nodes = new TestKitNodes.Builder()
             .setNumBrokerNodes(brokers)
             .setNumControllerNodes(1)

@@ -17,6 +17,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
@@ -26,6 +27,7 @@ import kafka.server.ControllerServer;
 import kafka.server.KafkaBroker;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.DescribeClusterResult;
+import org.apache.kafka.clients.consumer.GroupProtocol;
 import org.apache.kafka.common.Node;
 import org.apache.kafka.common.network.ListenerName;
 import org.apache.kafka.common.security.auth.SecurityProtocol;
@@ -42,7 +44,7 @@ import org.apache.kafka.server.fault.FaultHandlerException;
  * prints one line {@code ready ... kafka=HOST:PORT[,HOST:PORT] ...} once it serves. What it says on
  * standard error is kept in the folder CONFORMANCE_LOGS when the test failed.
  *
- * <p>There are no broker objects: a test that reaches into Kafka's insides finds an empty map.
+ * <p>Its broker objects know what can be known from outside, see {@link ForeignBroker}.
  */
 final class ForeignCluster implements ClusterInstance {
     private static final long WAIT_MS = 15_000;
@@ -53,6 +55,7 @@ final class ForeignCluster implements ClusterInstance {
     private Process process;
     private Path directory;
     private String addresses;
+    private Map<Integer, KafkaBroker> brokers;
     private boolean stopped;
 
     ForeignCluster(ClusterConfig config, boolean combined) {
@@ -85,7 +88,12 @@ final class ForeignCluster implements ClusterInstance {
         List<String> words = Arrays.stream(System.getenv("CONFORMANCE_SERVER").split(" "))
             .map(word -> word.replace("{dir}", directory.toString()))
             .collect(Collectors.toCollection(ArrayList::new));
-        config.serverProperties().forEach((key, value) -> {
+        // What was meant for one server of several holds for the one there is; a broker's own
+        // properties (low ids) win over a controller's (3000 and above).
+        Map<String, String> properties = new TreeMap<>(config.serverProperties());
+        new TreeMap<>(config.perServerOverrideProperties()).descendingMap().values()
+            .forEach(properties::putAll);
+        properties.forEach((key, value) -> {
             // One class puts a sentence of documentation where a key belongs. Kafka overlooks
             // unknown keys; a server may refuse them.
             if (!key.contains(" ")) {
@@ -222,8 +230,17 @@ final class ForeignCluster implements ClusterInstance {
     }
 
     @Override
-    public Map<Integer, KafkaBroker> brokers() {
-        return Map.of();
+    public synchronized Map<Integer, KafkaBroker> brokers() {
+        if (brokers == null) {
+            brokers = described(cluster -> cluster.nodes().get().stream().collect(Collectors.toMap(
+                Node::id, node -> ForeignBroker.of(node.id(), node.port(), config))));
+        }
+        return brokers;
+    }
+
+    @Override
+    public Set<GroupProtocol> supportedGroupProtocols() {
+        return Set.of(GroupProtocol.CLASSIC, GroupProtocol.CONSUMER);
     }
 
     @Override
