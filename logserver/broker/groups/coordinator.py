@@ -19,7 +19,7 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING
 
-from logserver.broker.groups.effects import Answer, Note, Now, Persist, Tick, Wake
+from logserver.broker.groups.effects import Answer, Note, Now, Persist, Tick, Unload, Wake
 from logserver.broker.groups.offset_group import OffsetGroup
 from logserver.broker.groups.offset_records import (
     decode_key,
@@ -252,9 +252,14 @@ class Coordinator:
         self.state = FAILED
 
     def unload(self) -> None:
-        """Forget everything; the log has it."""
+        """Forget everything; the log has it. Who waits for an answer is told to ask again."""
         self.state = LOADING
         self.loading = None
+        now = self._broker.coordinators.now()
+        for group in self.groups.values():
+            for effect in group.step(Unload(), now):
+                if isinstance(effect, Answer):
+                    effect.deferred.complete(effect.response)
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()

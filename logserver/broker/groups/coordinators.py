@@ -104,6 +104,12 @@ class Coordinators:
         if coordinator is not None:
             coordinator.unload()
 
+    def stop(self) -> None:
+        """Serve nobody any more; who waits for others to join hears so and asks another broker."""
+        for coordinator in self.by_index.values():
+            coordinator.unload()
+        self.by_index.clear()
+
     def load(self, coordinator: Coordinator) -> None:
         """Begin to load a coordinator from its log."""
         coordinator.loading = Loading(self._broker, coordinator)

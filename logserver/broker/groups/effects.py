@@ -41,6 +41,10 @@ class Tick(NamedTuple):
     """The event of time itself: what `Wake` asked for has come."""
 
 
+class Unload(NamedTuple):
+    """The event that this broker looks after the group no more: who waits is sent away."""
+
+
 class Answer(NamedTuple):
     """Complete a deferred request; at the latest when the records of this step are durable."""
 
@@ -78,6 +82,18 @@ class Group(Protocol):
     """
 
     group_id: str
+
+    @property
+    def kind(self) -> str:
+        """The type that ListGroups tells: "classic" or "consumer"."""
+
+    @property
+    def state_name(self) -> str:
+        """The state that ListGroups tells, in Kafka's words."""
+
+    @property
+    def protocol_type(self) -> str | None:
+        """What its members have in common: "consumer", "connect"; None where nobody ever was."""
 
     def step(self, event: Any, now: Now) -> list[Effect]:
         """Take an event; returns what follows from it."""

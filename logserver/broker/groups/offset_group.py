@@ -24,6 +24,10 @@ class OffsetGroup:
 
     __slots__ = ("group_id",)
 
+    kind = "classic"
+    state_name = "Empty"
+    protocol_type: str | None = None
+
     def __init__(self, group_id: str) -> None:
         self.group_id = group_id
 

@@ -147,10 +147,24 @@ def _decode_compact(value: bytes) -> CommittedOffset:
         position += length - 1
     commit_ms = _TIME.unpack_from(value, position)[0]
     position += 8
-    topic_id = NO_TOPIC_ID
-    tags = value[position : position + 3]
-    if tags == _TOPIC_ID_TAG:
-        topic_id = value[position + 3 : position + 19]
-        if len(topic_id) != 16:
-            raise ProtocolError(f"a committed offset of {len(value)} bytes ends in its topic id")
+    if value[position : position + 3] == _TOPIC_ID_TAG and len(value) == position + 19:
+        topic_id = value[position + 3 :]
+    else:
+        topic_id = _decode_tags(value, position)
     return CommittedOffset(offset, leader_epoch, metadata, commit_ms, NO_EXPIRY, topic_id)
+
+
+def _decode_tags(value: bytes, position: int) -> bytes:
+    """The topic id, if there is one among the tagged fields; others may be a newer server's."""
+    view = memoryview(value)
+    topic_id = NO_TOPIC_ID
+    count, position = read_uvarint(view, position)
+    for _ in range(count):
+        tag, position = read_uvarint(view, position)
+        size_bytes, position = read_uvarint(view, position)
+        if position + size_bytes > len(value) or (tag == 0 and size_bytes != 16):
+            raise ProtocolError(f"a committed offset of {len(value)} bytes ends in tag {tag}")
+        if tag == 0:
+            topic_id = value[position : position + 16]
+        position += size_bytes
+    return topic_id

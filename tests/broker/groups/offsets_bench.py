@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 from logserver.broker.groups.coordinator import Coordinator
 from logserver.storage.files import Files
+from logserver.storage.simulated_files import RecordingFiles
 from logwire.messages import Message
 from tests.broker.control_bench import ControlBench
 
@@ -18,7 +20,7 @@ class OffsetsBench(ControlBench):
 
     def __init__(self, given: dict[str, str] | None = None, files: Files | None = None) -> None:
         super().__init__({"offsets.topic.num.partitions": "4", **(given or {})}, files)
-        if TOPIC not in self.broker.image.topics_by_name:
+        if files is None:
             self.create(TOPIC, 4)
             self.find()
             self.sync()
@@ -27,6 +29,11 @@ class OffsetsBench(ControlBench):
         """Open the directory, load the coordinators."""
         super().start()
         self.run_chores()
+
+    def power_cut(self, random: Random) -> OffsetsBench:
+        """Another bench, on one of the states that a power cut at this moment may leave."""
+        assert isinstance(self.files, RecordingFiles)
+        return OffsetsBench(dict(self.config.given), self.files.power_cut(random))
 
     def run_chores(self) -> None:
         """What a helper thread would do, until nothing is left."""
@@ -61,7 +68,12 @@ class OffsetsBench(ControlBench):
         """Commit partition -> offset; the error codes in order. `fields` go into the request."""
         version = fields.pop("version", 9)
         metadata = fields.pop("metadata", "")
-        request = {"group_id": GROUP, "generation_id_or_member_epoch": -1, "member_id": "", **fields}
+        request = {
+            "group_id": GROUP,
+            "generation_id_or_member_epoch": -1,
+            "member_id": "",
+            **fields,
+        }
         request["topics"] = [commit_topic(topic, offsets, metadata)]
         answer = self.call(8, version, request)
         return [row["error_code"] for row in answer["topics"][0]["partitions"]]
@@ -98,5 +110,3 @@ def commit_topic(name: str, offsets: dict[int, int], metadata: str | None = "") 
             for index, offset in offsets.items()
         ],
     }
-
-
