@@ -130,6 +130,10 @@ _OWN: tuple[Key, ...] = (
     Key("logserver.frame.deadline.ms", "long", 30_000, "ms",
         "A frame that has begun must be complete after this time; a peer that sends a byte a "
         "second would otherwise hold its buffer for ever.", at_least(1)),
+    Key("logserver.busy.poll.us", "long", 50, "us",
+        "While requests come at shorter intervals than this, the server asks the kernel again for "
+        "so long before it sleeps: waking a core costs more than a small request. 0 always sleeps "
+        "(an idle server always does).", between(0, 10_000)),
     Key("logserver.drain.ms", "long", 5000, "ms",
         "How long a stop waits for answers under way. Together with the last sync it stays below "
         "the 10 s after which container runtimes kill.", between(0, 8000)),
@@ -156,6 +160,14 @@ _OWN: tuple[Key, ...] = (
     Key("producer.id.expiration.ms", "int", 86_400_000, "ms",
         "How long a partition remembers an idle producer for idempotence.", at_least(1),
         dynamic=True),
+
+    # Client telemetry
+    Key("telemetry.max.bytes", "int", MIB, "bytes",
+        "The largest push of client metrics, as it was compressed; four times as much unpacked.",
+        at_least(1)),
+    Key("logserver.client.metrics.series.max", "int", 10_000, "count",
+        "Series of pushed client metrics on /metrics. A client of many topics pushes a hundred; "
+        "what comes beyond is dropped and counted. Each costs some 1 KB.", at_least(0)),
 
     # Committed offsets
     Key("offsets.retention.minutes", "int", 10_080, "minutes",
@@ -257,6 +269,7 @@ class BrokerConfig:
     queued_max_requests: int = 500
     queued_max_request_bytes: int = 128 * MIB
     frame_deadline_ms: int = 30_000
+    busy_poll_us: int = 50
     drain_ms: int = 5000
     request_timeout_ms: int = 30_000
     log_segment_bytes: int = 104_857_600
@@ -264,6 +277,8 @@ class BrokerConfig:
     log_dir_failure_timeout_ms: int = 30_000
     disk_reserve_bytes: int = 64 * MIB
     producer_id_expiration_ms: int = 86_400_000
+    telemetry_max_bytes: int = MIB
+    client_metrics_series_max: int = 10_000
     offsets_retention_minutes: int = 10_080
     offsets_retention_check_interval_ms: int = 600_000
     offset_metadata_max_bytes: int = 4096

@@ -2,7 +2,7 @@
 
 The rule of this file: the connection owns a raw non-blocking socket and is the only code that
 reads or writes it. No transport, no stream, no coroutine: `on_readable` and `on_writable` are
-called by the loop, everything else happens inside them.
+called by the poller, everything else happens inside them and as its round ends.
 
 In. One `recv_into` per readiness; every whole frame in the buffer is handed to the broker where it
 lies, as a memoryview that is valid during that call only. A frame that is not whole stays, in a
@@ -82,15 +82,18 @@ class Connection:
         "out",
         "out_bytes",
         "peer_host",
+        "poller",
         "repeat",
         "replies_waiting",
         "server",
         "sock",
+        "software",
         "touched",
     )
 
     def __init__(self, server: Server, listener: Listener, sock: socket.socket, host: str) -> None:
         self.server = server
+        self.poller = server.poller
         self.listener = listener.name
         self.sock = sock
         self.fd = sock.fileno()
@@ -98,6 +101,7 @@ class Connection:
         self.local_address: tuple[str, int] = sock.getsockname()[:2]
         self.repeat: Repeat | None = None
         self.last_produced: tuple[str | bytes, int] | None = None
+        self.software = ("", "")
         self.out: deque[Part | Reply] = deque()
         self.out_bytes = 0
         self.replies_waiting = 0
@@ -114,10 +118,18 @@ class Connection:
         self._reading = True
         self._populating = False
         self._behind = False
-        server.loop.add_reader(self.fd, self.on_readable)
+        self.poller.add_reader(self.fd, self.on_readable)
+
+    @property
+    def peer_port(self) -> int:
+        """The port of the other end; 0 once it has gone away."""
+        try:
+            return int(self.sock.getpeername()[1])
+        except OSError:
+            return 0
 
     def on_readable(self) -> None:
-        """Receive once, handle every whole frame, send what is ready."""
+        """Receive once and handle every whole frame; what is ready leaves as the round ends."""
         server = self.server
         buffer = self._buffer
         try:
@@ -139,13 +151,11 @@ class Connection:
             self.close("peer")
             return
         server.counters.received_bytes += count
-        now_ms = server.look_at_clocks()
         self.active_ms = server.broker.uptime_ms
-        self._take(buffer, start, end, now_ms)
-        server.turn()
+        self._take(buffer, start, end, server.round_ms)
 
     def _take(self, buffer: memoryview, start: int, end: int, now_ms: int) -> None:
-        """Handle the frames in buffer[start:end], keep what is left of it, send what is ready.
+        """Handle the frames in buffer[start:end] and keep what is left of it.
 
         An exception that nobody expected is a bug of ours; it costs this connection only.
         """
@@ -160,7 +170,7 @@ class Connection:
                 self.frame_since_ms = 0
             elif not self._keep(buffer, start, end):
                 return
-            self._send_ready()
+            server.touch(self)
         except ProtocolError as breach:
             self.flush()  # what was asked before the breach has its answer
             if not self.closed:
@@ -207,7 +217,7 @@ class Connection:
             handled = FRAMES_PER_TURN - frames_left
             if stop < end and not handled & (handled - 1) and out and type(out[0]) is not Reply:
                 self.out_bytes = out_bytes
-                self._send_ready()
+                self.send_ready()
                 if self.closed:
                     return start
                 out_bytes = self.out_bytes
@@ -326,7 +336,7 @@ class Connection:
             return
         self._drained()
 
-    def _send_ready(self) -> None:
+    def send_ready(self) -> None:
         """`flush`, and shorter in the usual case: one answer, which the socket takes whole."""
         out = self.out
         if len(out) != 1 or type(out[0]) is not bytes or self._writing or not self._reading:
@@ -381,7 +391,7 @@ class Connection:
         else:
             if self.frame_since_ms:  # the pause was ours, not the peer's
                 self.frame_since_ms = self.server.uptime_ms()
-            self.server.loop.add_reader(self.fd, self.on_readable)
+            self.poller.add_reader(self.fd, self.on_readable)
 
     def _send_bytes(self) -> bool:
         """Send all bytes at the head of `out` at once; False when the socket took only a part."""
@@ -445,20 +455,20 @@ class Connection:
     def _wait_writable(self) -> None:
         if not self._writing:
             self._writing = True
-            self.server.loop.add_writer(self.fd, self.on_writable)
+            self.poller.add_writer(self.fd, self.on_writable)
         # Whoever does not read its answers is not asked for more requests.
         self.stop_reading()
 
     def _stop_writing(self) -> None:
         if self._writing:
             self._writing = False
-            self.server.loop.remove_writer(self.fd)
+            self.poller.remove_writer(self.fd)
 
     def stop_reading(self) -> None:
         """Receive nothing until there is room for answers, or for good when the server stops."""
         if self._reading:
             self._reading = False
-            self.server.loop.remove_reader(self.fd)
+            self.poller.remove_reader(self.fd)
 
     def on_writable(self) -> None:
         """The peer has read: go on sending."""
@@ -481,10 +491,9 @@ class Connection:
         if self.closed:
             return
         self.closed = True
-        loop = self.server.loop
         # Before the descriptor number can be reused by the next accept.
-        loop.remove_reader(self.fd)
-        loop.remove_writer(self.fd)
+        self.poller.remove_reader(self.fd)
+        self.poller.remove_writer(self.fd)
         for part in self.out:
             if type(part) is Reply:
                 if part.answer is not None:

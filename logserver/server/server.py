@@ -1,10 +1,10 @@
 """The server: one loop, one broker, and what follows each turn.
 
-Theory of a turn. The loop calls connections that are readable; each handles its frames and sends
-what is ready. What concerns others is collected and done once: parked fetches are woken, answers
-that were completed leave in one send per connection, and a group commit begins if something is
-unsynced and none is in flight. The commit is begun by `call_soon`, after every readable connection
-of this turn has been served, so that one sync covers them all.
+Theory of a turn. The poller calls connections that are readable, in rounds; each handles its
+frames. What concerns others is collected and done once, as the round ends: parked fetches are
+woken, answers leave in one send per connection, and a group commit begins if something is unsynced
+and none is in flight. The commit is begun by `call_soon`, after everything that became ready
+meanwhile, so that one sync covers it all.
 
 Helpers (`helper`): `commit` runs durable group commits and nothing else; `background` runs relaxed
 syncs, preallocation, seals, digests and the durable mark, none of which anybody waits for; `reader`
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from logserver.server.buffers import ARENA_BYTES, Buffers
 from logserver.server.helper import Helper
+from logserver.server.poller import Poller
 from logserver.server.residency import Residency
 from logserver.statistics.histogram import Histogram
 from logserver.statistics.layout import CLOSE_REASONS
@@ -107,18 +108,21 @@ class Server:
         self.sync_duration_ns = Histogram()
         self.on_fenced: Callable[[], None] | None = None
         self._retention_ms = self.uptime_ms()
-        self.commit_helper = Helper(loop, "commit")
-        self.background = Helper(loop, "background")
-        self.reader = Helper(loop, "reader")
+        self.round_ms = 0
+        """The wall clock in ms as the round under way began."""
+        self.poller = Poller(loop, self._begin_round, self._end_round, config.busy_poll_us * 1000)
+        self.commit_helper = Helper(self.poller, "commit")
+        self.background = Helper(self.poller, "background")
+        self.reader = Helper(self.poller, "reader")
         self.residency = Residency(self.reader)
-        self.codec = Helper(loop, "codec")
+        self.codec = Helper(self.poller, "codec")
 
     def now_ms(self) -> int:
         """Wall clock in milliseconds, as Kafka stamps it. It may jump, also backwards."""
         return time.time_ns() // 1_000_000
 
     def look_at_clocks(self) -> int:
-        """Set the broker's `uptime_ms` and return `now_ms`, once per readiness."""
+        """Set the broker's `uptime_ms` and return `now_ms`, once per round."""
         self.broker.uptime_ms = time.monotonic_ns() // 1_000_000
         return time.time_ns() // 1_000_000
 
@@ -197,10 +201,18 @@ class Server:
         self.counters.bugs += 1
 
     def touch(self, connection: Connection) -> None:
-        """An answer of this connection has become ready: flush it at the end of the turn."""
+        """A connection was read or an answer of it has become ready: flush it as the turn ends."""
         if not connection.touched:
             connection.touched = True
             self._touched.append(connection)
+
+    def _begin_round(self) -> None:
+        self.round_ms = self.look_at_clocks()
+
+    def _end_round(self) -> bool:
+        """True gives the turn to the loop: a commit is to begin, or the server has ended."""
+        self.turn()
+        return self._commit_scheduled or self.ended
 
     # The end of a turn.
 
@@ -235,7 +247,7 @@ class Server:
                 connection.touched = False
                 if not connection.closed:
                     try:
-                        connection.flush()
+                        connection.send_ready()
                     except Exception as error:  # noqa: BLE001 - logged in full by `bug`
                         self.bug(error, connection)
 
@@ -386,3 +398,4 @@ class Server:
         self.background.close()
         self.reader.close()
         self.codec.close()
+        self.poller.close()
