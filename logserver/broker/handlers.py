@@ -23,6 +23,17 @@ from logserver.broker.describe_transactions import (
 )
 from logserver.broker.features import handle_update_features
 from logserver.broker.find_coordinator import handle_find_coordinator
+from logserver.broker.groups.classic_requests import (
+    handle_heartbeat,
+    handle_join_group,
+    handle_leave_group,
+    handle_sync_group,
+)
+from logserver.broker.groups.list_groups import (
+    handle_delete_groups,
+    handle_describe_groups,
+    handle_list_groups,
+)
 from logserver.broker.groups.offset_commit import handle_offset_commit
 from logserver.broker.groups.offset_delete import handle_offset_delete
 from logserver.broker.groups.offset_fetch import handle_offset_fetch
@@ -70,6 +81,12 @@ HANDLERS: dict[int, Handler] = {
     8: handle_offset_commit,
     9: handle_offset_fetch,
     10: handle_find_coordinator,
+    11: handle_join_group,
+    12: handle_heartbeat,
+    13: handle_leave_group,
+    14: handle_sync_group,
+    15: handle_describe_groups,
+    16: handle_list_groups,
     18: handle_api_versions,
     19: handle_create_topics,
     20: handle_delete_topics,
@@ -88,6 +105,7 @@ HANDLERS: dict[int, Handler] = {
     39: handle_renew_delegation_token,
     40: handle_expire_delegation_token,
     41: handle_describe_delegation_token,
+    42: handle_delete_groups,
     43: handle_elect_leaders,
     44: handle_incremental_alter_configs,
     45: handle_alter_partition_reassignments,
@@ -141,8 +159,13 @@ def _describe_cluster(_request: Message, top: Message) -> Message:
     return {**top, "cluster_id": ""}
 
 
+def _join_group(request: Message, top: Message) -> Message:
+    return {"error_code": top["error_code"], "member_id": request["member_id"]}
+
+
 _SHAPES: dict[int, Callable[[Message, Message], Message]] = {
     3: _metadata,
+    11: _join_group,
     20: _delete_topics,
     22: _init_producer_id,
     60: _describe_cluster,

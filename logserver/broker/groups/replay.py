@@ -11,11 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from logserver.broker.groups.classic_group import ClassicGroup
+
 if TYPE_CHECKING:
     from logserver.broker.groups.effects import Group
     from logwire.messages import Message
 
-KINDS: dict[str, Callable[[str], Group]] = {}
+KINDS: dict[str, Callable[[str], Group]] = {
+    "GroupMetadata": ClassicGroup,
+}
 """Record name -> class of the group it is part of; called with the group id."""
 
 
