@@ -25,6 +25,8 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from logserver.storage.sync import run_all
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -55,12 +57,11 @@ class CommitTask:
         self.waiters = waiters
 
     def run(self) -> OSError | None:
-        """Sync every file of the group; the error of the first that fails, if any."""
-        for task in self.tasks:
-            try:
-                task.run()
-            except OSError as error:
-                return error
+        """Sync every file of the group, side by side; the error of the first that fails, if any."""
+        try:
+            run_all(self.tasks)
+        except OSError as error:
+            return error
         return None
 
     def sickness(self) -> OSError | None:

@@ -26,7 +26,9 @@ import mmap
 import os
 import resource
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+from .sync_together import sync_all
 
 FILE_MODE = 0o600  # records belong to the server's user; readers on the host are opt-in
 DIRECTORY_MODE = 0o700
@@ -206,6 +208,14 @@ class Files(ABC):
     def file_size(self, path: str) -> int:
         """Return a file's size without opening it."""
 
+    def datasync_all(self, files: Sequence[File]) -> None:
+        """`File.datasync` of several files, side by side where the system can.
+
+        Raises the first error: then any of them may have failed.
+        """
+        for file in files:
+            file.datasync()
+
     def read_file(self, path: str) -> bytes:
         """Return a whole (small) file."""
         file = self.open(path, write=False)
@@ -338,6 +348,12 @@ class RealFiles(Files):
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+    def datasync_all(self, files: Sequence[File]) -> None:
+        if len(files) == 1:
+            files[0].datasync()
+        else:
+            sync_all([file.fileno() for file in files], [file.path for file in files])
 
     def lock(self, path: str, content: str) -> RealFile:
         file = self.open(path, create=True)
