@@ -26,7 +26,7 @@ SERVER_ENVIRONMENT = {
 def server_words() -> list[str]:
     """The command of a fresh server; `{dir}` stands for its directory, settings may follow."""
     words = [sys.executable, "-m", "logserver.cli", "serve", "--http", "off"]
-    words += ["--data-dir", "{dir}/data", "--runtime-dir", "{dir}/run", "--listen", "127.0.0.1:0"]
+    words += ["--data-dir", "{dir}/data", "--runtime-dir", "{dir}/run", "--listen", "localhost:0"]
     for key, value in SETTINGS.items():
         words += ["-c", f"{key}={value}"]
     return words

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from tests.conformance.go_clients import suite as go_clients
 from tests.conformance.kafka_java import suite as kafka_java
 from tests.conformance.kafka_python import suite as kafka_python
 from tests.conformance.librdkafka import suite as librdkafka
@@ -27,4 +28,5 @@ SUITES: dict[str, Suite] = {
     "kafka_java": kafka_java,
     "librdkafka": librdkafka,
     "kafka_python": kafka_python,
+    "go_clients": go_clients,
 }

@@ -233,7 +233,7 @@ final class ForeignCluster implements ClusterInstance {
     public synchronized Map<Integer, KafkaBroker> brokers() {
         if (brokers == null) {
             brokers = described(cluster -> cluster.nodes().get().stream().collect(Collectors.toMap(
-                Node::id, node -> ForeignBroker.of(node.id(), node.port(), config))));
+                Node::id, node -> ForeignBroker.of(node.id(), node.port(), this))));
         }
         return brokers;
     }
