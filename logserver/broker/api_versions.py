@@ -14,7 +14,7 @@ import re
 from typing import TYPE_CHECKING
 
 from logserver.broker.authorization import AUTHORIZATION
-from logserver.broker.metadata_log import METADATA_VERSION
+from logserver.broker.metadata_log import GROUP_VERSION, METADATA_VERSION
 from logwire import errors
 from logwire.errors import Refusal
 from logwire.messages import APIS, Message
@@ -29,7 +29,10 @@ SOFTWARE_SINCE = 3
 
 # metadata.version: what the records of our metadata log follow; 7 is the oldest of KRaft (3.3-IV3).
 # transaction.version stays absent until transactions exist: clients drop requests because of it.
-SUPPORTED_FEATURES = (("metadata.version", 7, METADATA_VERSION),)
+SUPPORTED_FEATURES = (
+    ("metadata.version", 7, METADATA_VERSION),
+    ("group.version", 0, GROUP_VERSION),
+)
 
 
 def handle_api_versions(broker: Broker, request: Message, context: Context) -> Message:

@@ -51,6 +51,8 @@ AUTHORIZATION: dict[int, tuple[str, str]] = {
     61: ("READ", "TOPIC"),
     65: ("DESCRIBE", "TRANSACTIONAL_ID"),
     66: ("DESCRIBE", "TRANSACTIONAL_ID"),
+    68: ("READ", "GROUP"),
+    69: ("DESCRIBE", "GROUP"),
     74: ("DESCRIBE_CONFIGS", "CLUSTER"),
     75: ("DESCRIBE", "TOPIC"),
 }

@@ -29,6 +29,10 @@ from logserver.broker.groups.classic_requests import (
     handle_leave_group,
     handle_sync_group,
 )
+from logserver.broker.groups.consumer_requests import (
+    handle_consumer_group_describe,
+    handle_consumer_group_heartbeat,
+)
 from logserver.broker.groups.list_groups import (
     handle_delete_groups,
     handle_describe_groups,
@@ -117,6 +121,8 @@ HANDLERS: dict[int, Handler] = {
     61: handle_describe_producers,
     65: handle_describe_transactions,
     66: handle_list_transactions,
+    68: handle_consumer_group_heartbeat,
+    69: handle_consumer_group_describe,
     74: handle_list_config_resources,
     75: handle_describe_topic_partitions,
 }

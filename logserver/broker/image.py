@@ -58,16 +58,25 @@ class Image:
     """The state of the cluster after the records applied so far.
 
     `configs`: (resource type, resource name) -> key -> text, only what was set. `features`: feature
-    name -> finalized level. `next_producer_id`: the first id that no broker was ever given.
+    name -> finalized level; `decided_features` also those that were lowered to none.
+    `next_producer_id`: the first id that no broker was ever given.
     """
 
-    __slots__ = ("configs", "features", "next_producer_id", "topics", "topics_by_name")
+    __slots__ = (
+        "configs",
+        "decided_features",
+        "features",
+        "next_producer_id",
+        "topics",
+        "topics_by_name",
+    )
 
     def __init__(self) -> None:
         self.topics: dict[bytes, Topic] = {}
         self.topics_by_name: dict[str, Topic] = {}
         self.configs: dict[tuple[int, str], dict[str, str]] = {}
         self.features: dict[str, int] = {}
+        self.decided_features: set[str] = set()
         self.next_producer_id = 0
 
     def topic_configs(self, name: str) -> dict[str, str]:
@@ -142,6 +151,7 @@ def _config(image: Image, record: Message) -> None:
 
 
 def _feature_level(image: Image, record: Message) -> None:
+    image.decided_features.add(record["name"])
     if record["feature_level"] == 0:
         image.features.pop(record["name"], None)
     else:

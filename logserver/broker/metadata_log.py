@@ -62,6 +62,11 @@ PRODUCER_IDS_COUNT = 1000
 # metadata.version that the records written here have: Kafka's number for 4.3-IV0.
 METADATA_VERSION = 30
 
+# group.version 1 offers consumer groups (KIP-848), as every new Kafka cluster does.
+GROUP_VERSION = 1
+
+_FIRST_LEVELS = {"metadata.version": METADATA_VERSION, "group.version": GROUP_VERSION}
+
 ChangeRecord = tuple[str, int, Message]
 """Kind, version and fields of one record: ("TopicRecord", 0, {"name": ..., "topic_id": ...})."""
 
@@ -124,10 +129,17 @@ class MetadataLog:
         return producer_id
 
     def ensure_features(self, now_ms: int) -> None:
-        """Begin an empty log as Kafka begins it: with the version of what follows."""
-        if "metadata.version" not in self.image.features:
-            level = {"name": "metadata.version", "feature_level": METADATA_VERSION}
-            self.append([("FeatureLevelRecord", 0, level)], now_ms)
+        """Begin a log as Kafka begins it: with the level of every feature there is.
+
+        A feature that came after the log was begun is added; one that was switched off stays so.
+        """
+        records: list[ChangeRecord] = [
+            ("FeatureLevelRecord", 0, {"name": name, "feature_level": level})
+            for name, level in _FIRST_LEVELS.items()
+            if name not in self.image.decided_features
+        ]
+        if records:
+            self.append(records, now_ms)
 
     def _replay(self) -> None:
         log = self.log

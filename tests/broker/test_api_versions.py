@@ -49,9 +49,11 @@ def test_old_librdkafka_finds_the_versions_it_looks_for(bench: ControlBench, fea
 def test_features_are_told_but_not_transactions(bench: ControlBench) -> None:
     """transaction.version 2 would make clients leave out requests."""
     answer = bench.call(18, 4, SOFTWARE)
-    assert [row["name"] for row in answer["supported_features"]] == ["metadata.version"]
+    names = [row["name"] for row in answer["supported_features"]]
+    assert names == ["metadata.version", "group.version"]
     assert [(row["name"], row["max_version_level"]) for row in answer["finalized_features"]] == [
-        ("metadata.version", 30)
+        ("metadata.version", 30),
+        ("group.version", 1),
     ]
     assert answer["finalized_features_epoch"] >= 0
 

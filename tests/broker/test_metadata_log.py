@@ -31,13 +31,24 @@ def image_of(bench: ControlBench) -> object:
 def test_an_empty_log_begins_with_the_metadata_version() -> None:
     """Kafka's logs begin with it too: it says how the rest is to be read."""
     bench = ControlBench()
-    piece = bench.broker.metadata_log.log.read(0, 1, 1)
+    log = bench.broker.metadata_log.log
+    piece = log.read(0, 1, log.end_offset)
     assert piece is not None
     record = next(iter(decode_batch(memoryview(piece.read()))))
     piece.release()
     assert record.value is not None
     name, version, fields = decode_record(record.value)
     assert (name, version, fields["feature_level"]) == ("FeatureLevelRecord", 0, METADATA_VERSION)
+
+
+def test_a_feature_that_was_switched_off_stays_so_after_a_restart() -> None:
+    """Only what nobody ever decided on is begun at its first level."""
+    bench = ControlBench()
+    assert bench.broker.image.features["group.version"] == 1
+    level = {"name": "group.version", "feature_level": 0}
+    bench.broker.metadata_log.append([("FeatureLevelRecord", 0, level)], 0)
+    bench.restart(clean=True)
+    assert "group.version" not in bench.broker.image.features
 
 
 def test_a_restart_replays_to_the_same_image() -> None:
@@ -141,9 +152,10 @@ def test_a_full_disk_refuses_the_change_and_leaves_the_image() -> None:
 def test_requests_of_many_topics_are_one_batch() -> None:
     """All topics of a request appear together."""
     bench = ControlBench()
-    before = bench.broker.metadata_log.log.size_bytes
+    log = bench.broker.metadata_log.log
+    before, end_offset = log.size_bytes, log.end_offset
     bench.call(19, 7, {"topics": [new_topic(name) for name in "xyz"]})
-    piece = bench.broker.metadata_log.log.read(1, 1 << 20, bench.broker.metadata_log.log.end_offset)
+    piece = log.read(end_offset, 1 << 20, log.end_offset)
     assert piece is not None
     assert len(list(decode_batch(memoryview(piece.read())))) == 6
     assert piece.position == before

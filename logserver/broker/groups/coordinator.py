@@ -19,11 +19,10 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING
 
-from logserver.broker.groups.effects import Answer, Note, Now, Persist, Tick, Unload, Wake
+from logserver.broker.groups.consumer_group import ConsumerGroup
+from logserver.broker.groups.effects import Answer, Note, Now, Persist, Replace, Tick, Unload, Wake
 from logserver.broker.groups.offset_group import OffsetGroup
 from logserver.broker.groups.offset_records import (
-    decode_key,
-    decode_value,
     encode_key,
     encode_value,
     tombstone,
@@ -108,6 +107,8 @@ class Coordinator:
                 effect.deferred.complete(effect.response, after_sync=after_sync)
             elif isinstance(effect, Wake):
                 self._wake(group, effect.due_uptime_ms)
+            elif isinstance(effect, Replace):
+                self.groups[effect.group.group_id] = effect.group
             elif isinstance(effect, Note):
                 self._note(group, effect, now)
         return errors.NONE
@@ -228,14 +229,6 @@ class Coordinator:
         """Apply one record of the log to a group (offsets have their own way)."""
         apply_record(self.groups, name, key, value)
 
-    def replay_offset(self, key: bytes, value: bytes | None) -> None:
-        """Apply one record of a committed offset. Raises ProtocolError."""
-        group_id, topic, index = decode_key(key)
-        if value is None:
-            self.offsets.remove(group_id, topic, index)
-        else:
-            self.offsets.put(group_id, topic, index, decode_value(value))
-
     def resume(self, now: Now) -> None:
         """Everything is applied: serve."""
         self.state = ACTIVE
@@ -244,6 +237,8 @@ class Coordinator:
             if group_id not in self.groups:
                 self.groups[group_id] = OffsetGroup(group_id)
         for group in list(self.groups.values()):
+            if isinstance(group, ConsumerGroup):
+                group.cluster = self._broker.coordinators.cluster
             self.perform(group, group.resume(now), now)
 
     def fail(self) -> None:

@@ -64,6 +64,12 @@ class Wake(NamedTuple):
     due_uptime_ms: int | None
 
 
+class Replace(NamedTuple):
+    """Another machine has the group's id from now on: it is new, or changes its kind."""
+
+    group: Group
+
+
 class Note(NamedTuple):
     """A line of the group's history: why it rebalanced, through whom, into which generation."""
 
@@ -72,7 +78,7 @@ class Note(NamedTuple):
     generation: int
 
 
-Effect = Answer | Persist | Wake | Note
+Effect = Answer | Persist | Wake | Replace | Note
 
 
 class Group(Protocol):

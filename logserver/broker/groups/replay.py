@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from logserver.broker.groups.classic_group import ClassicGroup
+from logserver.broker.groups.consumer_group import ConsumerGroup
 
 if TYPE_CHECKING:
     from logserver.broker.groups.effects import Group
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
 
 KINDS: dict[str, Callable[[str], Group]] = {
     "GroupMetadata": ClassicGroup,
+    "ConsumerGroupMetadata": ConsumerGroup,
+    "ConsumerGroupPartitionMetadata": ConsumerGroup,
+    "ConsumerGroupMemberMetadata": ConsumerGroup,
+    "ConsumerGroupTargetAssignmentMetadata": ConsumerGroup,
+    "ConsumerGroupTargetAssignmentMember": ConsumerGroup,
+    "ConsumerGroupCurrentMemberAssignment": ConsumerGroup,
+    "ConsumerGroupRegularExpression": ConsumerGroup,
 }
 """Record name -> class of the group it is part of; called with the group id."""
 
