@@ -16,7 +16,12 @@ import logging
 from typing import TYPE_CHECKING
 
 from logserver.broker.groups.expiry import forget_unknown_topics
-from logserver.broker.groups.offset_records import KEY_TYPES
+from logserver.broker.groups.offset_records import (
+    KEY_TYPES,
+    NO_TOPIC_ID,
+    decode_key,
+    decode_value,
+)
 from logserver.storage.log import OffsetOutOfRange
 from logwire.batch import (
     CONTROL,
@@ -43,7 +48,15 @@ PIECE_BYTES = 64 * 1024
 class Loading:
     """One run through a coordinator's log. It ends without a trace when the coordinator does."""
 
-    __slots__ = ("_broker", "_coordinator", "_end_offset", "_offset", "_piece", "records_count")
+    __slots__ = (
+        "_broker",
+        "_coordinator",
+        "_end_offset",
+        "_offset",
+        "_piece",
+        "_topic_ids",
+        "records_count",
+    )
 
     def __init__(self, broker: Broker, coordinator: Coordinator) -> None:
         self._broker = broker
@@ -52,6 +65,7 @@ class Loading:
         self._offset = log.log_start_offset
         self._end_offset = log.end_offset
         self._piece: FileSlice | None = None
+        self._topic_ids: dict[bytes, bytes] = {}
         self.records_count = 0
 
     def begin(self) -> None:
@@ -104,18 +118,30 @@ class Loading:
                 continue
             self.records_count += 1
             if key[:2] in KEY_TYPES:
-                coordinator.replay_offset(key, value)
+                self._apply_offset(key, value)
                 continue
             name, key_fields = group_records.decode_key(key)
             if name is not None:
                 fields = None if value is None else group_records.decode_value(name, value)[1]
                 coordinator.replay(name, key_fields, fields)
 
+    def _apply_offset(self, key: bytes, value: bytes | None) -> None:
+        """Apply one record of a committed offset. Raises ProtocolError."""
+        group_id, topic, index = decode_key(key)
+        offsets = self._coordinator.offsets
+        if value is None:
+            offsets.remove(group_id, topic, index)
+            return
+        committed = decode_value(value)
+        # Offsets of a topic share one object for its id.
+        topic_id = self._topic_ids.setdefault(committed.topic_id, committed.topic_id)
+        offsets.put(group_id, topic, index, committed._replace(topic_id=topic_id))
+
     def _finish(self) -> None:
         broker = self._broker
         now = broker.coordinators.now()
         self._coordinator.resume(now)
-        if self.records_count:
+        if self._topic_ids.keys() - broker.image.topics.keys() - {NO_TOPIC_ID}:
             forget_unknown_topics(self._coordinator, broker.image, now.wall_ms)
 
     def _fail(self, why: str) -> None:
