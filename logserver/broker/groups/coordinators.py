@@ -8,7 +8,7 @@ A group belongs to the partition of `__consumer_offsets` that its id hashes to, 
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
+from functools import partial
 from typing import TYPE_CHECKING
 
 from logserver.broker.groups.broker_cluster import BrokerCluster
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 OFFSETS_TOPIC = "__consumer_offsets"
 # Between two coordinators when offsets expire: each holds the loop for some milliseconds.
 EXPIRY_PAUSE_MS = 10
-# Groups whose partition need not be computed again: 3 us for each request of a known one.
-GROUPS_REMEMBERED = 10_000
 
 
 def java_hash(text: str) -> int:
@@ -42,7 +40,6 @@ def java_hash(text: str) -> int:
     return value
 
 
-@lru_cache(maxsize=GROUPS_REMEMBERED)
 def partition_of(group_id: str, partition_count: int) -> int:
     """The partition of `__consumer_offsets` that a group belongs to (Kafka: Utils.abs)."""
     return (java_hash(group_id) & 0x7FFFFFFF) % partition_count

@@ -11,7 +11,7 @@ from logserver.broker.groups.offset_group import OffsetGroup
 def test_effects_are_told_apart_by_type() -> None:
     """A coordinator looks at the type, so no two may be the same tuple class."""
     kinds = get_args(Effect)
-    assert len(kinds) == len(set(kinds)) == 4
+    assert len(kinds) == len(set(kinds)) > 3
     assert {Note, Wake} < set(kinds)
     assert Tick not in kinds
 
