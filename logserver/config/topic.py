@@ -264,6 +264,13 @@ class TopicConfig:
         """Whether records need keys because the topic is compacted."""
         return "compact" in self.cleanup_policy
 
+    @property
+    def roll_ms(self) -> int:
+        """The age at which a segment rolls: compaction must come to its records in time."""
+        return (
+            min(self.segment_ms, self.max_compaction_lag_ms) if self.compacts else self.segment_ms
+        )
+
 
 def validate_topic_configs(overrides: Mapping[str, str | None]) -> dict[str, Value]:
     """Typed values of a topic's overrides; raises ConfigError for the first that cannot be used.

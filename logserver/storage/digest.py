@@ -70,6 +70,16 @@ def xxh3(data: bytes | bytearray | memoryview) -> int:
     return xxhash.xxh3_64_intdigest(data)
 
 
+def xxh3_128(data: bytes, seed: int) -> bytes:
+    """XXH3, 128 bits: the keys of a compaction's offset map."""
+    return xxhash.xxh3_128_digest(data, seed)
+
+
+def new_sum() -> xxhash.xxh3_64:
+    """An XXH3 to be fed piece by piece (`update`, `intdigest`), for a file as it is written."""
+    return xxhash.xxh3_64()
+
+
 def file_name(base_offset: int, suffix: str) -> str:
     """Kafka's name of a segment's file: the base offset in 20 digits."""
     return f"{base_offset:020d}{suffix}"

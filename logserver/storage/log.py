@@ -41,6 +41,7 @@ from .producers import ProducerStates
 from .recovery import Recovery
 from .rolling import ASK, limits, must_roll
 from .segment import Segment
+from .swap import Swap
 from .sync import SyncTask
 
 __all__ = ["FencedError", "FileSlice", "Log", "OffsetOutOfRange", "SyncTask"]
@@ -92,11 +93,13 @@ class Log:
         "name",
         "producers",
         "recovery",
+        "replaced",
         "retention_held_count",
         "rolls_count",
         "segments",
         "size_bytes",
         "start_keeper",
+        "swap",
         "syncs_count",
         "topic_id",
         "unsealed",
@@ -137,6 +140,8 @@ class Log:
             segment: {} for segment in segments[:-1] if not segment.sealed
         }
         self.doomed: list[Segment] = []
+        self.replaced: dict[Segment, int] = {}  # by compacted ones, and when
+        self.swap: Swap | None = None
         self.left_files: dict[str, bytes] = {}  # of a seal that a drop came before
         self.wants_maintenance = bool(self.unsealed)
         self.wants_space = False
@@ -423,22 +428,16 @@ class Log:
         """
         return retention.apply(self, now_ms)
 
-    def drop_segments(self, count: int) -> list[Segment]:
-        """Take the oldest segments out of the log; their files go once nobody holds them."""
-        assert count < len(self.segments), "the active segment stays"
-        dropped = self.lookup.drop(count)
-        for segment in dropped:
+    def replace_segments(self, old: list[Segment], new: Segment, now_ms: int) -> None:
+        """Show one segment in the place of neighbours that it replaces (see `swap`)."""
+        self.lookup.replace(old, new)
+        for segment in old:
             self.size_bytes -= segment.size_bytes
-            # what the producers had written before the first segment that stays
-            self.left_files = self.unsealed.pop(segment, {})
             segment.doomed = True
-            segment.when_idle = self._want_maintenance
-            self.doomed.append(segment)
-        self.wants_maintenance = True
-        return dropped
-
-    def _want_maintenance(self) -> None:
-        self.wants_maintenance = True
+            self.replaced[segment] = now_ms
+        self.size_bytes += new.size_bytes
+        if self._durable_segment in old:  # the end of it: nothing is in the active one yet
+            self._durable_segment, self._durable_position = self.active, 0
 
     def maintenance(self) -> list[Chore]:
         """Return what is to be done off the loop, as (run, finish) pairs; clears the flag."""
@@ -453,7 +452,7 @@ class Log:
         """
         if clean and not self.fenced and self.deleted_ms is None:
             maintenance.finish_files(self)
-        for segment in self.segments + self.doomed:
+        for segment in (*self.segments, *self.doomed, *self.replaced):
             segment.close()
 
     def delete(self, unique: str, now_ms: int) -> None:
@@ -482,7 +481,7 @@ class Log:
             "end_offset": self.end_offset,
             "size_bytes": self.size_bytes,
             "segments_count": len(self.segments),
-            "holds_count": sum(s.holds for s in self.segments) + sum(s.holds for s in self.doomed),
+            "holds_count": sum(s.holds for s in (*self.segments, *self.doomed, *self.replaced)),
             "doomed_count": len(self.doomed),
             "rolls_count": self.rolls_count,
             "syncs_count": self.syncs_count,

@@ -51,6 +51,17 @@ class Lookup:
         self.kept = [segment for segment in self.kept if segment not in dropped]
         return dropped
 
+    def replace(self, old: list[Segment], new: Segment) -> None:
+        """Put one segment in the place of neighbours."""
+        first = self.segments.index(old[0])
+        behind = first + len(old)
+        assert self.segments[first:behind] == old, "neighbours are replaced"
+        self.segments[first:behind] = [new]
+        self.bases[first:behind] = [new.base_offset]
+        self.hints.clear()
+        self.mapped = [segment for segment in self.mapped if segment not in old]
+        self.kept = [segment for segment in self.kept if segment not in old]
+
     def keep(self, segment: Segment) -> None:
         """Decide what stays in memory of a segment that has just been sealed."""
         if segment.offset_index.count > KEPT_ENTRIES_MAX:
@@ -69,17 +80,27 @@ class Lookup:
         return self.segments[max(0, bisect_right(self.bases, segment.base_offset) - 1) :]
 
     def locate(self, offset: int) -> tuple[Segment, int]:
-        """Return (segment, position) of the batch that holds `offset`.
+        """Return (segment, position) of the batch that holds `offset`, or of the next one.
 
-        Raises OSError, CorruptSegmentError.
+        In a compacted log there may be none with that offset any more; where another program
+        compacted, not even in its segment. Raises OSError, CorruptSegmentError.
         """
-        segment = self.segment_of(offset)
+        index = bisect_right(self.bases, offset) - 1
+        while True:
+            segment = self.segments[index]
+            position = self._locate_in(segment, offset)
+            if position < segment.size_bytes or index + 1 == len(self.segments):
+                return segment, position
+            index += 1
+            offset = self.bases[index]
+
+    def _locate_in(self, segment: Segment, offset: int) -> int:
         self.keep_mapped(segment)
         try:
-            return segment, segment.locate(offset)
+            return segment.locate(offset)
         except CorruptSegmentError:
             self._rebuild(segment)
-            return segment, segment.locate(offset)
+            return segment.locate(offset)
 
     def fit(self, segment: Segment, position: int, max_bytes: int) -> tuple[int, int]:
         """Return `Segment.fit`, from a rebuilt index if the present one leads astray."""

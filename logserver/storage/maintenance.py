@@ -11,6 +11,7 @@ Seal. A rolled segment whose bytes are durable is trimmed to its true end, synce
     the producers' state at its end are written and synced, and last its digest, which says that all
     of that is on the device. Never before the bytes are durable: a second thread that syncs a file
     could be told the write-back error that the group commit must hear, as it is told only once.
+Swap. A compacted segment takes the place of old ones, in steps (see `swap`).
 Remove. The files of segments that left the log, when nobody reads them any more. The new log start
     is made durable first (see `retention`).
 
@@ -24,7 +25,7 @@ import posixpath
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from . import digest, producers, retention
+from . import digest, producers, retention, swap
 from .files import Pin, is_disk_full, is_passing
 from .segment import Segment, write_file
 
@@ -46,7 +47,7 @@ def chores(log: Log) -> list[Chore]:
     """Return what is due now."""
     if log.deleted_ms is not None:
         return []  # `removal` takes everything
-    result = [] if log.fenced else [*_allocation(log), *_seal(log)]
+    result = [] if log.fenced else [*_allocation(log), *_seal(log), *swap.chores(log)]
     return result + _removals(log)
 
 
@@ -218,17 +219,18 @@ def rename_deleted(log: Log, directory: str) -> None:
         log.files.sync_directory(log.directory)
     log.files.rename(log.directory, directory)
     log.directory = directory
-    for segment in log.segments + log.doomed:
+    for segment in (*log.segments, *log.doomed, *log.replaced):
         segment.directory = directory
     log.files.sync_directory(posixpath.dirname(directory))
 
 
 def removal(log: Log, now_ms: int) -> Chore | None:
     """Return the chore that removes the directory of a deleted log, when it is time."""
-    segments = log.segments + log.doomed
+    segments = [*log.segments, *log.doomed, *log.replaced]
     if (
         log.deleted_ms is None
         or log.gone
+        or (log.swap is not None and log.swap.running)
         # A clock that was set back is no reason to keep the space for longer.
         or 0 <= now_ms - log.deleted_ms < log.config.file_delete_delay_ms
         or any(segment.holds or segment.busy for segment in segments)

@@ -6,7 +6,7 @@ import posixpath
 
 from logwire.batch import LENGTH_OVERHEAD_BYTES
 
-from . import checkpoint, recovery, retention
+from . import checkpoint, recovery, retention, swap_files
 from .checkpoint import CheckpointError
 from .files import Files
 from .mark import MarkEntry
@@ -46,6 +46,7 @@ def recover_segments(
 
     Raises OSError.
     """
+    swap_files.recover(files, directory)
     log_start_offset = retention.read_log_start(files, directory) or 0
     bases = recovery.segment_base_offsets(files, directory)
     retention.remove_below(files, directory, bases, log_start_offset)

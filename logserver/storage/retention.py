@@ -78,7 +78,7 @@ class ClockGuard:
 
 def apply(log: Log, now_ms: int) -> list[Segment]:
     """Drop what retention is done with; the files go by maintenance. Raises OSError (a roll)."""
-    if log.fenced:
+    if log.fenced or log.swap is not None:
         return []
     log.wants_maintenance = log.wants_maintenance or bool(log.unsealed)  # a seal that failed
     config = log.config
@@ -97,7 +97,7 @@ def apply(log: Log, now_ms: int) -> list[Segment]:
     if not count:
         return []
     log.log_start_offset = max(log.log_start_offset, log.segments[count].base_offset)
-    return log.drop_segments(count)
+    return drop(log, count)
 
 
 def trim(log: Log, offset: int) -> None:
@@ -107,8 +107,8 @@ def trim(log: Log, offset: int) -> None:
     if offset > log.durable_offset:  # the start must never be beyond what a power cut leaves
         log.sync()
     count = 0
-    while count + 1 < len(log.segments) and log.segments[count + 1].base_offset <= offset:
-        count += 1
+    if log.swap is None:  # else `drop_below_start`, when it is complete
+        count = _below(log, offset)
     if count:
         # What the producers had written is known from the dropped segments, until this is written.
         for name, data in log.unsealed.get(log.segments[count - 1], {}).items():
@@ -116,7 +116,41 @@ def trim(log: Log, offset: int) -> None:
     log.start_keeper.keep(offset, log.directory)
     log.log_start_offset = offset
     if count:
-        log.drop_segments(count)
+        drop(log, count)
+
+
+def drop_below_start(log: Log) -> None:
+    """Drop the segments that end at or before the log start, which could not go with it."""
+    count = _below(log, log.log_start_offset)
+    if count:
+        drop(log, count)
+
+
+def drop(log: Log, count: int) -> list[Segment]:
+    """Take the oldest segments out of a log; their files go once nobody holds them."""
+    assert count < len(log.segments), "the active segment stays"
+
+    def want_maintenance() -> None:
+        log.wants_maintenance = True
+
+    dropped = log.lookup.drop(count)
+    for segment in dropped:
+        log.size_bytes -= segment.size_bytes
+        # what the producers had written before the first segment that stays
+        log.left_files = log.unsealed.pop(segment, {})
+        segment.doomed = True
+        segment.when_idle = want_maintenance
+        log.doomed.append(segment)
+    log.wants_maintenance = True
+    return dropped
+
+
+def _below(log: Log, offset: int) -> int:
+    """How many of the oldest segments hold nothing from `offset` on."""
+    count = 0
+    while count + 1 < len(log.segments) and log.segments[count + 1].base_offset <= offset:
+        count += 1
+    return count
 
 
 def _due_by_time(log: Log, before_ms: int) -> int:
@@ -157,15 +191,24 @@ def _is_over(log: Log, segment: Segment) -> bool:
 
 def write_log_start(files: Files, directory: str, offset: int) -> None:
     """Make the log start durable. Raises OSError."""
-    line = f"{offset}\n"
-    data = f"{line}{crc32c(line.encode()):08x}\n".encode()
-    files.write_atomically(f"{directory}/{LOG_START_FILE}", data)
+    write_number(files, f"{directory}/{LOG_START_FILE}", offset)
 
 
 def read_log_start(files: Files, directory: str) -> int | None:
     """Return the log start of a directory, None where none was written or it is not readable."""
+    return read_number(files, f"{directory}/{LOG_START_FILE}")
+
+
+def write_number(files: Files, path: str, number: int) -> None:
+    """Replace a file that holds one number and its checksum, durably. Raises OSError."""
+    line = f"{number}\n"
+    files.write_atomically(path, f"{line}{crc32c(line.encode()):08x}\n".encode())
+
+
+def read_number(files: Files, path: str) -> int | None:
+    """Return the number in such a file, None where none was written or it is not readable."""
     try:
-        data = files.read_file(f"{directory}/{LOG_START_FILE}")
+        data = files.read_file(path)
     except FileNotFoundError:
         return None
     line, _, _ = data.partition(b"\n")

@@ -4,8 +4,9 @@ A batch goes into a new segment when the active one has something in it and
 
     size       with the batch it would exceed segment.bytes (a batch is never split)
     offset     the batch's last offset is more than 2^31 - 1 behind the base: an index cannot say it
-    age        the batch is younger than the segment's first one by more than segment.ms; where the
-               first has no timestamp, the clock and the creation of the file decide
+    age        the batch is younger than the segment's first one by more than segment.ms (in a
+               compacted topic max.compaction.lag.ms, if that is less); where the first has no
+               timestamp, the clock and the creation of the file decide
     index      segment.index.bytes is used up, but for the entry that the seal adds
 
 An append compares with `Limits` and asks `must_roll` only when one of them is passed.
@@ -44,7 +45,7 @@ def limits(segment: Segment, config: TopicConfig) -> Limits:
     return Limits(
         config.segment_bytes,
         segment.base_offset + RELATIVE_OFFSET_MAX,
-        first_ms + config.segment_ms if first_ms >= 0 else ALWAYS,
+        first_ms + config.roll_ms if first_ms >= 0 else ALWAYS,
     )
 
 
@@ -60,7 +61,7 @@ def must_roll(
     return segment.size_bytes > 0 and (
         segment.size_bytes + size_bytes > config.segment_bytes
         or last_offset - segment.base_offset > RELATIVE_OFFSET_MAX
-        or _waited_ms(segment, max_timestamp_ms, now_ms) > config.segment_ms
+        or _waited_ms(segment, max_timestamp_ms, now_ms) > config.roll_ms
         or len(segment.offset_index.data) + OFFSET_ENTRY_BYTES > config.segment_index_bytes
         or len(segment.time_index.data) + 2 * TIME_ENTRY_BYTES > config.segment_index_bytes
     )

@@ -4,7 +4,8 @@ Two walks, one loop. `checked` reads everything and sums each batch (above the d
 unchecked reads only headers, in chunks that skip over large batches (below it, to rebuild an index
 or the producers' memory). Both demand what a log demands of neighbours: magic 2, a length that fits
 between header and end, base offset = the offset after the batch before, a leader epoch that never
-falls, a record count that matches. A segment is never recycled, so an old batch cannot pass.
+falls, a record count that matches. In a compacted segment (`sparse`) offsets need only rise. A
+segment is never recycled, so an old batch cannot pass.
 
 The walk stops at the first position that holds no such batch and says what it found there:
 
@@ -76,17 +77,19 @@ def walk(
     observe: Observe,
     *,
     checked: bool,
+    sparse: bool = False,
 ) -> Stop:
     """Walk the batches of [position, end_position), the first of which begins at `offset`.
 
-    `observe` is called for each batch that passed. The range must lie within the file.
+    `sparse`: the segment was compacted, offsets need only rise. `observe` is called for each batch
+    that passed. The range must lie within the file.
     """
     try:
         for at, header in _batches(file, position, end_position, checked):
-            if header[0] != offset or header[2] < epoch:
+            if header[2] < epoch or (header[0] < offset if sparse else header[0] != offset):
                 raise _Fault(Found.INVALID, _discontinuity(header, offset, epoch))
             observe(at, header)
-            offset += header[6] + 1
+            offset = header[0] + header[6] + 1
             epoch = header[2]
             position = at + header[1] + LENGTH_OVERHEAD_BYTES
     except _Fault as fault:

@@ -59,6 +59,12 @@ class BatchAt(NamedTuple):
     last_offset: int
     max_timestamp_ms: int
     attributes: int
+    records_count: int
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether it holds a record for each of its offsets: nothing was compacted away."""
+        return self.records_count == self.last_offset - self.first_offset + 1
 
 
 class Segment:
@@ -321,7 +327,8 @@ class Segment:
         """Return the start position of the batch that holds `offset` (or the next that does).
 
         Reads nothing when the index knows the batch, else its header, else headers of at most one
-        index interval. Entries that were not made by this process are checked by what is read.
+        index interval. Entries that were not made by this process are checked by what is read. A
+        sealed segment that ends in a gap has no such batch: then the position is its size.
         Raises OSError, CorruptSegmentError.
         """
         relative_offset = offset - self.base_offset
@@ -344,6 +351,8 @@ class Segment:
             known_last = None
             if batch.last_offset >= offset:
                 return batch.position
+        if end == self.size_bytes and self.sealed and offset < self.end_offset:
+            return end
         raise CorruptSegmentError(f"offset {offset} is not in {self.file.path}")
 
     def fit(self, position: int, max_bytes: int) -> tuple[int, int]:
@@ -403,7 +412,10 @@ class Segment:
                 or fields[6] < 0
             ):
                 raise CorruptSegmentError(f"no batch at {position} of {self.file.path}")
-            yield BatchAt(position, size, fields[0], fields[0] + fields[6], fields[8], fields[5])
+            first = fields[0]
+            yield BatchAt(
+                position, size, first, first + fields[6], fields[8], fields[5], fields[12]
+            )
             position += size
 
     def read_batch(self, batch: BatchAt) -> bytes:

@@ -48,7 +48,19 @@ def max_timestamp(log: Log) -> tuple[int, int]:
     if segments:
         segment = max(segments, key=lambda segment: segment.max_timestamp_ms)
         if segment.max_timestamp_ms > best[0]:
-            best = _youngest_of(_walk_from(log, segment, segment.youngest()[1]), segment, log)
+            found = _youngest_of(_walk_from(log, segment, segment.youngest()[1]), segment, log)
+            best = max(best, found, key=lambda record: record[0])
+        if segment.max_timestamp_ms > best[0]:  # compaction has left the batch without its records
+            best = _youngest_of_all(log)
+    return best
+
+
+def _youngest_of_all(log: Log) -> tuple[int, int]:
+    best = NO_RECORD
+    for segment in list(log.segments):
+        if segment.max_timestamp_ms > best[0]:
+            walk = segment.walk(0, segment.size_bytes)
+            best = max(best, _youngest_of(walk, segment, log), key=lambda record: record[0])
     return best
 
 
@@ -82,7 +94,7 @@ def _batches_since(log: Log, segment: Segment, timestamp_ms: int) -> Iterator[Ba
 
 def _records(segment: Segment, batch: BatchAt) -> Iterator[tuple[int, int]]:
     """Iterate over (timestamp, offset) of a batch's records."""
-    if batch.attributes & LOG_APPEND_TIME:
+    if batch.attributes & LOG_APPEND_TIME and batch.is_dense:
         for offset in range(batch.first_offset, batch.last_offset + 1):
             yield batch.max_timestamp_ms, offset
         return

@@ -10,7 +10,8 @@ that no digest covers yet count after a clean stop. What vouches for what:
     digest, mark    their own checksums (both slots of the mark)
     indexes         each entry by the batch it points to
     snapshot        its CRC-32C, and the window of the same offset
-    window          its CRC-32C, and the window before it plus the batches between
+    window          its CRC-32C, and the window before it plus the batches between (where nothing
+                    was compacted away)
     epochs          their own order, and the epoch in each batch
     the end         the durable mark: a log that ends below it has lost something
 
@@ -24,7 +25,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from . import checkpoint, producers, retention
+from . import checkpoint, producers, retention, sparse
 from .checkpoint import CheckpointError, LeaderEpochs
 from .digest import DIGEST_SUFFIX, DigestError, SegmentDigest, decode_digest, digest_file, file_name
 from .directory import CLEAN_FILE, is_partition_name
@@ -154,6 +155,7 @@ class _Partition:
         self.epochs = LeaderEpochs()
         self.states: ProducerStates | None = None  # replayed since the last window, if any
         self.end_offset = 0
+        self.sparse_below = sparse.read(files, directory)
         self.is_broken = False  # the last segment that was walked
         self.is_sealed = False  # and whether it is sealed: then what the next begins with is synced
 
@@ -203,6 +205,9 @@ class _Partition:
         path = f"{self.directory}/{retention.LOG_START_FILE}"
         if self.files.exists(path) and retention.read_log_start(self.files, self.directory) is None:
             yield Finding("metadata", path, -1, "the log start offset does not match its checksum")
+        path = f"{self.directory}/{sparse.SPARSE_FILE}"
+        if self.sparse_below == retention.NEVER:
+            yield Finding("metadata", path, -1, "the offset does not match its checksum")
         verdict = read_quarantine(self.files, self.directory)
         if verdict is not None:
             why = f"quarantined from offset {verdict.offset} on: {verdict.why}"
@@ -248,10 +253,15 @@ class _Partition:
             if sealed is None and entry is not None and base == entry.segment_base_offset:
                 end, expected = min(end, entry.position), entry.offset
             epoch = self.epochs.epoch_at(base - 1)
-            stop = walk(file, 0, end, base, epoch, batches, checked=True)
+            gaps = base < self.sparse_below
+            stop = walk(file, 0, end, base, epoch, batches, checked=True, sparse=gaps)
             self.progress(stop.position)
         finally:
             file.close()
+        if gaps:
+            self.states = None  # batches are missing: what producers wrote cannot be followed
+            if sealed is not None and stop.found is Found.END and stop.offset < expected:
+                return stop  # where another program compacted, a segment may end in a gap
         if stop.found in (Found.END, Found.ZEROS) and expected not in (-1, stop.offset):
             why = f"the batches end at offset {stop.offset}, it must be {expected}"
             return stop._replace(found=Found.INVALID, why=why)

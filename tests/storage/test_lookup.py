@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from logserver.storage import retention
 from logserver.storage.lookup import HINTS_COUNT_MAX, MAPPED_COUNT_MAX
 from tests.storage.bench import DIRECTORY, Bench
 
@@ -48,7 +49,7 @@ def test_dropped_segments_are_forgotten_everywhere() -> None:
     """No hint and no mapping may lead to a file that is being unlinked."""
     bench = sealed_bench(5)
     bench.read_all(max_bytes=500)
-    dropped = bench.log.drop_segments(3)
+    dropped = retention.drop(bench.log, 3)
     lookup = bench.log.lookup
     assert not set(dropped) & {segment for segment, _ in lookup.hints.values()}
     assert not set(dropped) & set(lookup.mapped)
@@ -74,3 +75,21 @@ def test_an_index_with_flipped_bits_never_leads_a_reader_astray() -> None:
         bench.log.lookup.hints.clear()
         bench.flip(name, bit)
     assert rebuilds_count > 0
+
+
+def test_an_offset_in_a_gap_is_found_at_the_batch_behind_it() -> None:
+    """Also where the gap reaches the segment's end, as other programs leave it."""
+    bench = Bench(segment_bytes=400, index_interval_bytes=100)
+    bench.write_many(9)
+    bench.sync()
+    bench.maintain()
+    first, second = bench.log.segments[:2]
+    assert first.sealed
+    last = list(first.walk(0, first.size_bytes))[-1]
+    first.size_bytes = last.position
+    first.rebuild_indexes(100)
+    assert bench.log.lookup.locate(last.first_offset) == (second, 0)
+    piece = bench.log.read(last.first_offset, 1, bench.log.end_offset)
+    assert piece is not None
+    assert (piece.segment, piece.position) == (second, 0)
+    piece.release()

@@ -9,8 +9,10 @@ import pytest
 from logserver.storage.digest import file_name
 from logserver.storage.mark import MARK_FILE
 from logserver.storage.simulated_files import MemoryFiles
+from logserver.storage.sparse import SPARSE_FILE
 from logserver.storage.verify import Finding, verify_directory
-from tests.storage.directory_bench import DATA, DirectoryBench, filled, produce
+from tests.storage.compaction_bench import compact_log
+from tests.storage.directory_bench import DATA, NOW_MS, DirectoryBench, filled, produce
 
 SEALED_SUFFIXES = (".log", ".index", ".timeindex", ".snapshot", ".window", ".digest")
 
@@ -197,3 +199,23 @@ def test_progress_is_told_in_bytes() -> None:
     told: list[int] = []
     assert list(verify_directory(bench.files, DATA, progress=told.append)) == []
     assert sum(told) >= bench.log().size_bytes
+
+
+def test_a_compacted_log_has_no_findings_and_other_gaps_are_some() -> None:
+    """Gaps are excused below what `sparse-below` says, not above it, and not without the file."""
+    bench = filled(3, segment_bytes=9000)
+    log = bench.log()
+    before = log.size_bytes
+    compact_log(log, NOW_MS)
+    bench.maintain()
+    assert log.size_bytes < before / 2
+    assert findings(bench) == []
+    bench.stop()
+    assert findings(bench) == []
+    bench.directory = bench.open()
+    assert bench.log().recovery.quarantine is None
+    path = f"{DATA}/t-0/{SPARSE_FILE}"
+    bench.files.unlink(path)
+    assert "batch" in kinds(bench)
+    bench.files.open(path, create=True).pwrite(b"1\nnot its checksum\n", 0)
+    assert kinds(bench) == {"metadata"}
