@@ -18,6 +18,7 @@ import click
 from logserver.cli.consume import consume
 from logserver.cli.dump import dump
 from logserver.cli.exits import EXIT_MEANINGS, CommandError, Exit, tell
+from logserver.cli.group import group
 from logserver.cli.options import suggestion
 from logserver.cli.pages import Page, PageGroup
 from logserver.cli.produce import produce
@@ -70,7 +71,7 @@ def app() -> None:
 
 
 app.add_command(Serve("serve", callback=_serve, help="Run the server."))
-for command in (topic, produce, consume, dump, verify):
+for command in (topic, produce, consume, group, dump, verify):
     app.add_command(command)
 
 

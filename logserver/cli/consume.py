@@ -1,6 +1,7 @@
 """`logserver consume`: print records, from where and as one likes."""
 
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -18,7 +19,7 @@ from logserver.cli.pages import Page, bootstrap_option, json_option
 from logserver.cli.position import Position, PositionType, Timestamp
 
 if TYPE_CHECKING:
-    from logserver.client import Consumer
+    from logserver.client import Consumer, Start
     from logserver.client.offsets import FoundOffset
 
 RECORDS_PER_POLL = 1000
@@ -37,6 +38,7 @@ Examples:
   logserver consume readings --from end --follow
   logserver consume readings --from 2026-01-31T12:00:00Z --max-messages 10
   logserver consume readings --partition 2 --from 1000 --format '%o %k=%v\\n'
+  logserver consume readings --group billing --follow
   logserver consume readings --json | jq .value""",
 )
 @click.argument("topic")
@@ -49,6 +51,13 @@ Examples:
     show_default=True,
     help="Where to start: a bare integer is an offset; a timestamp is ISO 8601 (UTC unless it says "
     "otherwise) or @ and milliseconds.",
+)
+@click.option(
+    "--group",
+    "-g",
+    metavar="GROUP",
+    help="Read as a member of this group: go on where it has stopped, share the partitions with "
+    "its other members, and commit what was printed. --from is for what it has never read.",
 )
 @click.option(
     "--partition",
@@ -76,6 +85,7 @@ Examples:
 def consume(
     topic: str,
     start: Position,
+    group: str | None,
     partitions: tuple[int, ...],
     follow: bool,
     max_messages: int | None,
@@ -86,19 +96,24 @@ def consume(
     """Print the records of TOPIC.
 
     Stops at what was the end when it started, unless --follow. Records of one partition come in
-    their order; partitions are interleaved as they arrive.
+    their order; partitions are interleaved as they arrive. With --group a record whose printing was
+    cut off is printed again next time, and a member without a partition waits for one.
     """
-    from logserver.client import Consumer, OffsetOutOfRange
-    from logserver.client import Timestamp as ClientTimestamp
-
     render = _render(layout, as_json)
+    if group is not None:
+        if partitions:
+            raise click.UsageError("--partition does not go with --group, which shares them out")
+        _consume_group(group, topic, start, follow, max_messages, render, bootstrap)
+        return
+    from logserver.client import Consumer, OffsetOutOfRange
+
     with (
         client_errors(),
         Consumer(
             bootstrap,
             topic,
             partitions=partitions or None,
-            start=ClientTimestamp(start.ms) if isinstance(start, Timestamp) else start,
+            start=_start(start),
             stop_at_end=not follow,
             client_id="logserver-cli",
         ) as consumer,
@@ -115,6 +130,38 @@ def consume(
             ends = [end.offset for end in _ends(bootstrap, topic, partitions).values()]
             if start > max(ends):
                 raise _outside(topic, start, f"it ends at {max(ends)}")
+
+
+def _consume_group(
+    group: str,
+    topic: str,
+    start: Position,
+    follow: bool,
+    max_messages: int | None,
+    render: Render,
+    bootstrap: str,
+) -> None:
+    from logserver.client import GroupConsumer
+
+    with (
+        client_errors(),
+        GroupConsumer(
+            bootstrap,
+            group,
+            topic,
+            start=_start(start),
+            stop_at_end=not follow,
+            on_out_of_range="end" if start == "end" else "beginning",
+            client_id="logserver-cli",
+        ) as consumer,
+    ):
+        _print(consumer, render, max_messages, consumer.settle)
+
+
+def _start(start: Position) -> "Start":
+    from logserver.client import Timestamp as ClientTimestamp
+
+    return ClientTimestamp(start.ms) if isinstance(start, Timestamp) else start
 
 
 def _ends(bootstrap: str, topic: str, partitions: tuple[int, ...]) -> "dict[int, FoundOffset]":
@@ -142,8 +189,16 @@ def _render(layout: str, as_json: bool) -> Render:
     return lambda record: for_terminal(render(record))
 
 
-def _print(consumer: "Consumer", render: Render, max_messages: int | None) -> int:
-    """Print what has arrived, and let it be seen before waiting for more; how many records."""
+def _print(
+    consumer: "Consumer",
+    render: Render,
+    max_messages: int | None,
+    printed_all: Callable[[], None] = lambda: None,
+) -> int:
+    """Print what has arrived, and let it be seen before waiting for more; how many records.
+
+    `printed_all` is called when everything that the consumer has handed out is printed.
+    """
     printed = 0
     out = sys.stdout.buffer
     left = RECORDS_PER_POLL if max_messages is None else max_messages
@@ -152,6 +207,7 @@ def _print(consumer: "Consumer", render: Render, max_messages: int | None) -> in
         if records:
             out.write(b"".join(map(render, records)))
             out.flush()
+            printed_all()
             printed += len(records)
         elif consumer.is_finished:
             break

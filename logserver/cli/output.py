@@ -15,8 +15,8 @@ from typing import Any, Self
 from logserver.cli.exits import printable
 
 Cell = str | int | None
-QUANTITY = re.compile(r"-?[0-9][0-9,.]*( [kMGT]?B)?|-")
-"""What stands to the right in its column: numbers, sizes, and the dash for none."""
+QUANTITY = re.compile(r"-?[0-9][0-9,.]*( ([kMGT]?B|ms|s|min|h|d))?|-")
+"""What stands to the right in its column: numbers, sizes, durations, and the dash for none."""
 PROGRESS_SECONDS = 0.1
 
 
@@ -55,6 +55,18 @@ def size(size_bytes: float) -> str:
             return f"{size_bytes:.0f} B" if unit == "B" else f"{size_bytes:.1f} {unit}"
         size_bytes /= 1000
     raise AssertionError("unreachable")
+
+
+def duration(ms: float) -> str:
+    """`312 ms`, `3.2 s`, `5.0 min`, `2.1 h`, `3.4 d`."""
+    if ms < 1000:
+        return f"{ms:.0f} ms"
+    value = ms / 1000
+    for unit, units_in_next in (("s", 60), ("min", 60), ("h", 24)):
+        if round(value, 1) < units_in_next:
+            return f"{value:.1f} {unit}"
+        value /= units_in_next
+    return f"{value:.1f} d"
 
 
 def moment(timestamp_ms: int) -> str:

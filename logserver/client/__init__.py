@@ -18,6 +18,7 @@ from logserver.client.buffer import Delivered, Deliveries, Delivery
 from logserver.client.connection import Connection
 from logserver.client.consumer import Consumer, ConsumerRecord, Start, Timestamp
 from logserver.client.failure import ClientError, OffsetOutOfRange
+from logserver.client.group_consumer import GroupConsumer
 from logserver.client.producer import Producer
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Delivered",
     "Deliveries",
     "Delivery",
+    "GroupConsumer",
     "OffsetOutOfRange",
     "Producer",
     "Start",

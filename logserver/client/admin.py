@@ -1,4 +1,4 @@
-"""Topics, configuration and offsets: what an operator asks a server.
+"""Topics, configuration, offsets and groups: what an operator asks a server.
 
     from logserver.client import Admin
 
@@ -6,6 +6,7 @@
         admin.create_topic("telemetry", partitions=4, configs={"retention.ms": "86400000"})
         print(admin.describe_topic("telemetry").partitions)
         print(admin.offsets("telemetry", "end"))
+        print(admin.groups.all())
 
 Every call is one request and its answer; a refusal raises `ClientError` with the server's sentence.
 """
@@ -19,6 +20,7 @@ from logserver.client import connection as wire
 from logserver.client.cluster import Cluster, TopicMetadata, closing_on_error
 from logserver.client.connection import Address, Connection
 from logserver.client.failure import ClientError, refusal
+from logserver.client.groups import Groups
 from logserver.client.offsets import (
     BEGINNING,
     END,
@@ -107,6 +109,7 @@ class Admin:
 
         self.request_timeout_ms = request_timeout_ms
         self.cluster = Cluster(bootstrap, connect)
+        self.groups = Groups(self.cluster, timeout_ms=request_timeout_ms)
         with closing_on_error(self.cluster):
             self.cluster.control()
 

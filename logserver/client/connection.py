@@ -32,6 +32,11 @@ PRODUCE: Final = 0
 FETCH: Final = 1
 LIST_OFFSETS: Final = 2
 METADATA: Final = 3
+OFFSET_COMMIT: Final = 8
+OFFSET_FETCH: Final = 9
+FIND_COORDINATOR: Final = 10
+DESCRIBE_GROUPS: Final = 15
+LIST_GROUPS: Final = 16
 API_VERSIONS: Final = 18
 CREATE_TOPICS: Final = 19
 DELETE_TOPICS: Final = 20
@@ -40,12 +45,15 @@ INIT_PRODUCER_ID: Final = 22
 DESCRIBE_CONFIGS: Final = 32
 DESCRIBE_LOG_DIRS: Final = 35
 CREATE_PARTITIONS: Final = 37
+DELETE_GROUPS: Final = 42
 INCREMENTAL_ALTER_CONFIGS: Final = 44
 DESCRIBE_CLUSTER: Final = 60
+CONSUMER_GROUP_HEARTBEAT: Final = 68
+CONSUMER_GROUP_DESCRIBE: Final = 69
 
-# Produce and Fetch name topics by id from version 13 on. A client that was given a name keeps to
-# the name: it survives a topic's deletion and re-creation without asking for the new id.
-_VERSION_CAPS: Final = {PRODUCE: 12, FETCH: 12}
+# The next versions name topics by id. A client that was given a name keeps to the name: it survives
+# a topic's deletion and re-creation without asking for the new id.
+_VERSION_CAPS: Final = {PRODUCE: 12, FETCH: 12, OFFSET_COMMIT: 9, OFFSET_FETCH: 9}
 
 _API_VERSIONS_FIRST: Final = 3  # older servers answer it with error 35 and their list (KIP-511)
 _RECEIVE_BYTES: Final = 64 << 10
@@ -146,18 +154,23 @@ class Connection:
         """Ask and wait for the answer. `timeout_ms` is added to the connection's own.
 
         Raises `ClientError`: "timeout", "closed", "protocol" (the connection is then closed) or
-        "unsupported". Error codes inside the answer are the caller's to read.
+        "unsupported". Error codes inside the answer are the caller's to read. Interrupted (Ctrl-C)
+        the connection is closed as well: the answer would be taken for that of the next request.
         """
         chosen = self.version(api_key) if version is None else version
-        name = APIS[api_key].name
+        body = encode_request(api_key, chosen, message)
         deadline_s = time.monotonic() + (self.request_timeout_ms + timeout_ms) / 1000
-        wanted = self.send_nowait(api_key, chosen, encode_request(api_key, chosen, message))
-        while True:
-            for correlation_id, frame in self.receive_nowait():
-                if correlation_id != wanted:
-                    raise self.broken(f"answered request {correlation_id}, asked was {wanted}")
-                return self.decode(api_key, chosen, frame)
-            self._wait(deadline_s, name)
+        try:
+            wanted = self.send_nowait(api_key, chosen, body)
+            while True:
+                for correlation_id, frame in self.receive_nowait():
+                    if correlation_id != wanted:
+                        raise self.broken(f"answered request {correlation_id}, asked was {wanted}")
+                    return self.decode(api_key, chosen, frame)
+                self._wait(deadline_s, APIS[api_key].name)
+        except BaseException:
+            self.close()
+            raise
 
     def decode(self, api_key: int, version: int, frame: memoryview) -> Message:
         """The body of an answer; a malformed one closes the connection."""

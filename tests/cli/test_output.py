@@ -7,6 +7,7 @@ import pytest
 from logserver.cli.output import (
     Progress,
     count,
+    duration,
     moment,
     print_facts,
     print_json,
@@ -68,6 +69,24 @@ def test_json_in_a_pipe_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 def test_sizes_are_decimal(size_bytes: int, text: str) -> None:
     """As disks and networks are sold."""
     assert size(size_bytes) == text
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"),
+    [
+        (0, "0 ms"),
+        (999, "999 ms"),
+        (1000, "1.0 s"),
+        (59_940, "59.9 s"),
+        (59_960, "1.0 min"),
+        (3_600_000, "1.0 h"),
+        (86_400_000, "1.0 d"),
+        (400 * 86_400_000, "400.0 d"),
+    ],
+)
+def test_durations_have_one_unit(ms: int, text: str) -> None:
+    """And never sixty of the smaller one."""
+    assert duration(ms) == text
 
 
 def test_counts_agree_with_their_noun() -> None:

@@ -1,0 +1,267 @@
+"""`logserver group`: list, describe, lag, reset-offsets, delete."""
+
+from collections.abc import Iterable
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from logserver.cli.connect import open_admin
+from logserver.cli.group_reset import reset_offsets
+from logserver.cli.output import Cell, count, duration, print_facts, print_json, print_table
+from logserver.cli.pages import PageGroup, bootstrap_option, json_option
+
+if TYPE_CHECKING:
+    from logserver.client.groups import Group
+    from logserver.client.lag import PartitionLag
+
+
+@click.group(
+    cls=PageGroup,
+    epilog="""Examples:
+  logserver group list --state Stable
+  logserver group describe billing
+  logserver group lag
+  logserver group reset-offsets billing --topic orders --to 2026-01-31T12:00:00Z
+  logserver group lag billing --json | jq '.[0].lag_count'""",
+)
+def group() -> None:
+    """List and describe groups, their lag, and set their offsets anew.
+
+    A group's lag is told in records, and in time: how old the next record is that it has not read.
+    """
+
+
+@group.command("list")
+@click.option(
+    "--state",
+    "states",
+    metavar="STATE",
+    multiple=True,
+    help="Only groups in this state, for example Stable or Empty; may be repeated.",
+)
+@click.option(
+    "--type",
+    "types",
+    metavar="TYPE",
+    multiple=True,
+    help="Only groups of this type, classic or consumer; may be repeated.",
+)
+@bootstrap_option
+@json_option
+def list_groups(
+    states: tuple[str, ...], types: tuple[str, ...], bootstrap: str, as_json: bool
+) -> None:
+    """List groups with their type and state."""
+    with open_admin(bootstrap) as admin:
+        groups = admin.groups.all(states=states, types=types)
+    if as_json:
+        print_json(
+            [
+                {
+                    "group": one.group_id,
+                    "type": one.group_type,
+                    "protocol_type": one.protocol_type,
+                    "state": one.state,
+                }
+                for one in groups
+            ]
+        )
+    elif groups:
+        rows = [
+            (one.group_id, one.group_type, one.state, one.protocol_type or None) for one in groups
+        ]
+        print_table(("group", "type", "state", "protocol"), rows)
+    else:
+        click.echo("no groups", err=True)
+
+
+@group.command()
+@click.argument("name", metavar="GROUP")
+@bootstrap_option
+@json_option
+def describe(name: str, bootstrap: str, as_json: bool) -> None:
+    """Show the members of GROUP, what they read, and how far behind they are."""
+    with open_admin(bootstrap) as admin:
+        found = admin.groups.describe(name)
+        lags = admin.groups.lag(found)
+    readers = {key: one for one in found.members for key in one.partitions}
+    rows = [
+        _lag_document(lag)
+        | {"member_id": getattr(readers.get((lag.topic, lag.partition)), "member_id", None)}
+        for lag in lags
+    ]
+    if as_json:
+        print_json(_document(found, rows))
+        return
+    facts: dict[str, Cell] = {"group": found.group_id, "type": found.group_type}
+    facts["state"] = found.state
+    if found.epoch >= 0:
+        facts["epoch"] = found.epoch
+    facts |= {
+        "assignor": found.assignor or None,
+        "members": len(found.members),
+        "lag": _behind(rows),
+    }
+    print_facts(facts)
+    if found.members:
+        print()
+        print_table(
+            ("member", "client", "host", "instance", "epoch", "reads"),
+            [
+                (
+                    one.member_id,
+                    one.client_id,
+                    one.client_host.removeprefix("/"),
+                    one.instance_id,
+                    None if one.epoch < 0 else one.epoch,
+                    spans(one.partitions) or None,
+                )
+                for one in found.members
+            ],
+        )
+    if rows:
+        print()
+        _print_lags(rows)
+
+
+@group.command()
+@click.argument("names", nargs=-1, metavar="[GROUP]...")
+@bootstrap_option
+@json_option
+def lag(names: tuple[str, ...], bootstrap: str, as_json: bool) -> None:
+    """Show how far groups are behind, in records and in time.
+
+    With a GROUP for each of its partitions, without one a line for each group there is.
+    """
+    with open_admin(bootstrap) as admin:
+        wanted = names or [one.group_id for one in admin.groups.all()]
+        documents = []
+        for name in wanted:
+            found = admin.groups.describe(name)
+            rows = [_lag_document(one) for one in admin.groups.lag(found)]
+            documents.append({"group": name, "state": found.state, **_totals(rows)})
+            documents[-1]["partitions"] = rows
+    if as_json:
+        print_json(documents)
+    elif names:
+        for at, one in enumerate(documents):
+            if len(documents) > 1:
+                print(("\n" if at else "") + one["group"])
+            _print_lags(one["partitions"])
+    elif documents:
+        print_table(
+            ("group", "state", "partitions", "lag", "behind"),
+            [
+                (
+                    one["group"],
+                    one["state"],
+                    len(one["partitions"]),
+                    one["lag_count"],
+                    _duration(one["lag_ms"] or None),
+                )
+                for one in documents
+            ],
+        )
+    else:
+        click.echo("no groups", err=True)
+
+
+@group.command()
+@click.argument("names", nargs=-1, required=True, metavar="GROUP...")
+@bootstrap_option
+@json_option
+def delete(names: tuple[str, ...], bootstrap: str, as_json: bool) -> None:
+    """Delete groups that have no members, and the offsets they have committed."""
+    with open_admin(bootstrap) as admin:
+        for name in names:
+            admin.groups.delete(name)
+            if not as_json:
+                print(f"deleted {name}")
+    if as_json:
+        print_json({"deleted": list(names)})
+
+
+group.add_command(reset_offsets)
+
+
+def spans(partitions: Iterable[tuple[str, int]]) -> str:
+    """`orders 0-3 5, refunds 1`: topics with runs of partitions."""
+    words = []
+    for topic, keys in groupby(sorted(partitions), key=itemgetter(0)):
+        runs: list[list[int]] = []
+        for _, index in keys:
+            if runs and runs[-1][1] == index - 1:
+                runs[-1][1] = index
+            else:
+                runs.append([index, index])
+        told = (str(low) if low == high else f"{low}-{high}" for low, high in runs)
+        words.append(f"{topic} {' '.join(told)}")
+    return ", ".join(words)
+
+
+def _document(found: "Group", rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "group": found.group_id,
+        "type": found.group_type,
+        "protocol_type": found.protocol_type,
+        "state": found.state,
+        "epoch": found.epoch,
+        "assignor": found.assignor,
+        "members": [
+            {
+                "member_id": one.member_id,
+                "instance_id": one.instance_id,
+                "client_id": one.client_id,
+                "client_host": one.client_host,
+                "epoch": one.epoch,
+                "partitions": [
+                    {"topic": topic, "partition": partition} for topic, partition in one.partitions
+                ],
+            }
+            for one in found.members
+        ],
+        **_totals(rows),
+        "partitions": rows,
+    }
+
+
+def _lag_document(one: "PartitionLag") -> dict[str, Any]:
+    return dict(one._asdict())
+
+
+def _totals(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Records that are behind in all partitions, and the time of the one that is most behind."""
+    return {
+        "lag_count": sum(row["lag_count"] or 0 for row in rows),
+        "lag_ms": max((row["lag_ms"] or 0 for row in rows), default=0),
+    }
+
+
+def _behind(rows: list[dict[str, Any]]) -> str:
+    totals = _totals(rows)
+    told = count(totals["lag_count"], "record")
+    return f"{told}, {duration(totals['lag_ms'])}" if totals["lag_count"] else told
+
+
+def _duration(ms: int | None) -> str | None:
+    return None if ms is None else duration(ms)
+
+
+def _print_lags(rows: list[dict[str, Any]]) -> None:
+    columns = ("topic", "partition", "committed", "end", "lag", "behind")
+    print_table(
+        columns,
+        [
+            (
+                row["topic"],
+                row["partition"],
+                row["committed_offset"],
+                row["log_end_offset"],
+                row["lag_count"],
+                _duration(row["lag_ms"] or None),
+            )
+            for row in rows
+        ],
+    )

@@ -1,0 +1,282 @@
+"""A consumer in a group: what it reads, commits and says, with a coordinator that misbehaves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from logserver.client import ClientError, ConsumerRecord, GroupConsumer
+from tests.client.scripted_broker import ScriptedBroker
+from tests.client.scripted_group import COMMIT, FETCH, HEARTBEAT, LEFT, ScriptedGroup
+
+UNKNOWN_MEMBER_ID, FENCED_MEMBER_EPOCH, STALE_MEMBER_EPOCH = 25, 110, 113
+GROUP_MAX_SIZE_REACHED, UNSTABLE_OFFSET_COMMIT, UNKNOWN_TOPIC = 81, 88, 3
+
+
+@pytest.fixture
+def group() -> Iterator[ScriptedGroup]:
+    """Two partitions with three records each, and a heartbeat every 100 ms."""
+    with ScriptedBroker(partitions=2) as broker:
+        for partition in (0, 1):
+            broker.append(b"a%d" % partition, b"b%d" % partition, partition=partition)
+            broker.append(b"c%d" % partition, partition=partition)
+        yield ScriptedGroup(broker)
+
+
+def consumer(group: ScriptedGroup, **options: Any) -> GroupConsumer:
+    options = {"start": "beginning", "commit_interval_ms": 3_600_000, **options}
+    return GroupConsumer(group.broker.bootstrap, "g", "t", **options)
+
+
+def read(reader: GroupConsumer, count: int) -> list[bytes]:
+    """Poll until so many records have come; their values, sorted."""
+    records: list[ConsumerRecord] = []
+    while len(records) < count:
+        records += reader.poll(200, count - len(records))
+    return sorted(record.value or b"" for record in records)
+
+
+def fail_at_the_fourth_record(reader: GroupConsumer) -> None:
+    """Two records are dealt with, two more were handed out and are not."""
+    read(reader, 2)
+    reader.settle()
+    read(reader, 2)
+    raise ZeroDivisionError
+
+
+def wait_heartbeats(reader: GroupConsumer, group: ScriptedGroup, count: int) -> None:
+    """Poll until the coordinator has heard so many heartbeats."""
+    while len(group.heartbeats) < count:
+        assert reader.poll(100) == []
+
+
+def test_everything_is_read_committed_and_the_group_left(group: ScriptedGroup) -> None:
+    """From the beginning to the end, as the only member."""
+    with consumer(group, stop_at_end=True) as reader:
+        assert sorted(record.value or b"" for record in reader) == [
+            *(b"a0", b"a1", b"b0", b"b1", b"c0", b"c1"),
+        ]
+        assert reader.is_finished
+        assert group.owned == {0, 1}
+    assert group.committed == {0: 3, 1: 3}
+    assert group.epoch == LEFT
+
+
+def test_a_commit_is_signed_by_the_member_and_its_epoch(group: ScriptedGroup) -> None:
+    """As its heartbeats are."""
+    with consumer(group, stop_at_end=True, instance_id="i") as reader:
+        list(reader)
+        reader.commit()
+    (request,) = group.commits
+    assert request["member_id"] == group.heartbeats[0]["member_id"]
+    assert request["generation_id_or_member_epoch"] == 1
+    assert request["group_instance_id"] == "i"
+    assert group.heartbeats[-1]["member_epoch"] == -2
+
+
+def test_reading_goes_on_where_the_group_has_stopped(group: ScriptedGroup) -> None:
+    """In the one partition; where nothing is committed, at `start`."""
+    group.committed = {0: 2}
+    with consumer(group, start=1, stop_at_end=True) as reader:
+        assert sorted(record.value or b"" for record in reader) == [b"b1", b"c0", b"c1"]
+
+
+def test_where_a_group_begins_at_the_end_it_says_so(group: ScriptedGroup) -> None:
+    """Nothing was read, and yet what comes while it is away shall not be passed over."""
+    with consumer(group, start="end") as reader:
+        assert reader.poll(0) == []
+    assert group.committed == {0: 3, 1: 3}
+
+
+def test_only_what_was_dealt_with_is_committed_after_an_exception(group: ScriptedGroup) -> None:
+    """What the last call has returned counts when the next one is made, or `settle`."""
+    with pytest.raises(ZeroDivisionError), consumer(group) as reader:
+        fail_at_the_fourth_record(reader)
+    assert sum(group.committed.values()) == 2
+    assert group.epoch == LEFT
+
+
+def test_offsets_are_committed_every_interval(group: ScriptedGroup) -> None:
+    """Whether or not there is anything to read."""
+    with consumer(group, commit_interval_ms=1) as reader:
+        read(reader, 6)
+        while group.committed != {0: 3, 1: 3}:
+            reader.poll(10)
+        count = len(group.commits)
+        wait_heartbeats(reader, group, len(group.heartbeats) + 2)
+        assert len(group.commits) == count, "nothing had moved"
+
+
+def test_without_an_interval_only_commit_commits(group: ScriptedGroup) -> None:
+    """Not even the end does."""
+    with consumer(group, commit_interval_ms=0) as reader:
+        read(reader, 6)
+    assert group.commits == []
+    assert group.epoch == LEFT
+
+
+def test_a_partition_that_is_taken_away_is_committed_first(group: ScriptedGroup) -> None:
+    """Then told as given up; its records no longer come."""
+    with consumer(group) as reader:
+        read(reader, 6)
+        assert reader.assignment == [("t", 0), ("t", 1)]
+        group.assigned = {1}
+        while group.owned != {1}:
+            assert reader.poll(50) == []
+        assert group.committed == {0: 3}
+        assert reader.assignment == [("t", 1)]
+        group.broker.append(b"d0", partition=0)
+        group.broker.append(b"d1", partition=1)
+        assert read(reader, 1) == [b"d1"]
+        assert reader.positions() == {("t", 1): 4}
+
+
+def test_records_of_a_lost_partition_are_dropped_in_the_middle_of_a_batch(
+    group: ScriptedGroup,
+) -> None:
+    """They are another's: the position of what was handed out is committed, and no more."""
+    group.assigned = {0}
+    with consumer(group) as reader:
+        assert read(reader, 1) == [b"a0"]
+        group.assigned = set()
+        reader._heartbeat_at_s = 0.0  # it is time
+        assert reader.poll(0) == []
+        assert group.owned == set()
+    assert group.committed == {0: 1}
+
+
+def test_a_partition_that_is_new_is_read(group: ScriptedGroup) -> None:
+    """From where the group says."""
+    group.assigned = {0}
+    group.committed = {0: 3, 1: 1}
+    with consumer(group) as reader:
+        wait_heartbeats(reader, group, 2)
+        group.assigned = {0, 1}
+        assert read(reader, 2) == [b"b1", b"c1"]
+
+
+@pytest.mark.parametrize("code", [UNKNOWN_MEMBER_ID, FENCED_MEMBER_EPOCH])
+def test_a_fenced_member_joins_again_and_reads_on_from_the_last_commit(
+    group: ScriptedGroup, code: int
+) -> None:
+    """What it had not committed comes again."""
+    with consumer(group) as reader:
+        read(reader, 4)
+        reader.commit()
+        done = sum(group.committed.values())
+        assert done == 4
+        read(reader, 2)
+        group.script(HEARTBEAT, code)
+        assert len(read(reader, 2)) == 2
+    joins = [one for one in group.heartbeats if one["member_epoch"] == 0]
+    assert [one["topic_partitions"] for one in joins] == [[], []]
+    assert len({one["member_id"] for one in group.heartbeats}) == 1
+    assert group.committed == {0: 3, 1: 3}
+
+
+@pytest.mark.parametrize("code", [UNKNOWN_MEMBER_ID, STALE_MEMBER_EPOCH, FENCED_MEMBER_EPOCH])
+def test_a_member_that_learns_from_a_commit_that_it_is_fenced_joins_again(
+    group: ScriptedGroup, code: int
+) -> None:
+    """The commit by interval is not worth an error: its records are read again."""
+    group.script(COMMIT, code)
+    with consumer(group, commit_interval_ms=1) as reader:
+        while group.committed != {0: 3, 1: 3}:
+            reader.poll(20)
+    assert sum(one["member_epoch"] == 0 for one in group.heartbeats) == 2
+
+
+def test_a_commit_that_was_asked_for_and_refused_is_an_error(group: ScriptedGroup) -> None:
+    """The caller must know."""
+    with consumer(group) as reader:
+        read(reader, 6)
+        group.script(COMMIT, UNKNOWN_MEMBER_ID)
+        with pytest.raises(ClientError, match=r"commit offsets of group g .*UNKNOWN_MEMBER_ID"):
+            reader.commit()
+
+
+def test_a_topic_that_was_deleted_under_a_commit_does_not_matter(group: ScriptedGroup) -> None:
+    """Nobody will read on there."""
+    group.script(COMMIT, UNKNOWN_TOPIC)
+    with consumer(group) as reader:
+        read(reader, 6)
+        reader.commit()
+
+
+def test_a_coordinator_that_hangs_up_loses_no_member(group: ScriptedGroup) -> None:
+    """The heartbeat after it says everything again."""
+    with consumer(group) as reader:
+        read(reader, 6)
+        group.script(HEARTBEAT, None)
+        wait_heartbeats(reader, group, len(group.heartbeats) + 2)
+        full = group.heartbeats[-1]
+        assert full["subscribed_topic_names"] == ["t"]
+        assert full["topic_partitions"][0]["partitions"] == [0, 1]
+        assert full["member_epoch"] == 1
+
+
+def test_offsets_that_are_not_stable_yet_are_asked_for_again(group: ScriptedGroup) -> None:
+    """A transaction that is about to end holds them back."""
+    group.committed = {0: 1, 1: 1}
+    group.script(FETCH, UNSTABLE_OFFSET_COMMIT, UNSTABLE_OFFSET_COMMIT)
+    with consumer(group) as reader:
+        assert read(reader, 4) == [b"b0", b"b1", b"c0", b"c1"]
+
+
+def test_a_refusal_to_join_is_told_with_the_servers_sentence(group: ScriptedGroup) -> None:
+    """Nothing is left behind."""
+    group.script(HEARTBEAT, GROUP_MAX_SIZE_REACHED)
+    with (
+        pytest.raises(ClientError, match=r"be a member of group g: GROUP_MAX_SIZE.*as scripted"),
+        consumer(group) as reader,
+    ):
+        reader.poll(1000)
+
+
+def test_a_topic_that_is_not_there_is_told_before_the_group_is_joined(
+    group: ScriptedGroup,
+) -> None:
+    """As without a group."""
+    with pytest.raises(ClientError, match="nothere"):
+        GroupConsumer(group.broker.bootstrap, "g", "nothere")
+    assert group.heartbeats == []
+
+
+def test_a_member_without_partitions_waits_for_some(group: ScriptedGroup) -> None:
+    """Even one that stops at the end: its share is still to come."""
+    group.assigned = set()
+    with consumer(group, stop_at_end=True) as reader:
+        wait_heartbeats(reader, group, 2)
+        assert not reader.is_finished
+        group.assigned = {0}
+        assert [record.value for record in reader] == [b"a0", b"b0", b"c0"]
+
+
+def test_a_coordinator_in_a_hurry_is_asked_ten_times_a_second_at_most(
+    group: ScriptedGroup,
+) -> None:
+    """An interval of nothing would keep the member from reading."""
+    group.interval_ms = 0
+    with consumer(group, stop_at_end=True) as reader:
+        assert len(list(reader)) == 6
+
+
+def test_an_interrupted_member_leaves_over_another_connection(
+    group: ScriptedGroup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C in the middle of a heartbeat: its answer is still under way."""
+    with consumer(group) as reader:
+        read(reader, 6)
+        connection = reader._coordinator.connection()
+        monkeypatch.setattr(connection, "_wait", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            wait_heartbeats(reader, group, 1_000_000)
+        assert not connection.is_open
+    assert group.epoch == LEFT
+    assert group.committed == {0: 3, 1: 3}
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
