@@ -37,6 +37,9 @@ CHUNK_BYTES: Final = 1 << 20  # long enough to release the GIL, short enough to 
 TITLE: Final = "logserver digest 1"
 
 
+Sum = xxhash.xxh3_64
+
+
 class DigestError(ValueError):
     """A digest file that must not be believed; the message says why."""
 
@@ -100,13 +103,23 @@ def digest_file(files: Files, path: str) -> tuple[int, int]:
 
 
 def seal_segment(
-    files: Files, directory: str, base_offset: int, end_offset: int, max_timestamp_ms: int
+    files: Files,
+    directory: str,
+    base_offset: int,
+    end_offset: int,
+    max_timestamp_ms: int,
+    log_xxh3: int | None = None,
 ) -> SegmentDigest:
-    """Sum up the files of a trimmed, synced segment and write its digest; for a helper thread."""
+    """Sum up the files of a trimmed, synced segment and write its digest; for a helper thread.
+
+    `log_xxh3`: the sum of the `.log`, where it was made as the batches came.
+    """
     parts = []
     for suffix in COVERED_SUFFIXES:
         path = f"{directory}/{file_name(base_offset, suffix)}"
-        if files.exists(path):
+        if suffix == ".log" and log_xxh3 is not None:
+            parts.append(Part(suffix, files.file_size(path), log_xxh3))
+        elif files.exists(path):
             parts.append(Part(suffix, *digest_file(files, path)))
     digest = SegmentDigest(base_offset, end_offset, max_timestamp_ms, tuple(parts))
     path = f"{directory}/{file_name(base_offset, DIGEST_SUFFIX)}"

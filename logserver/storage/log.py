@@ -48,6 +48,7 @@ __all__ = ["FencedError", "FileSlice", "Log", "OffsetOutOfRange", "SyncTask"]
 
 STAMP = Struct(">qii")  # base offset, batch length, leader epoch: the length is written again
 STAMP_LENGTH_OVERHEAD_BYTES = 12  # what the batch length does not count
+SUMMED_BYTES_MIN = 128 << 10  # batches this large are summed as they come
 
 
 class OffsetOutOfRange(Exception):
@@ -231,6 +232,13 @@ class Log:
             if not is_disk_full(error):
                 self.fence(f"a write failed: {error}")
             raise
+        if segment.summed is not None:
+            # What is in the cache now need not be read again to be sealed. Small batches are summed
+            # at the seal: a call for each would cost more than reading the file once.
+            if size_bytes >= SUMMED_BYTES_MIN:
+                segment.summed.update(batch)
+            else:
+                segment.summed = None
         segment.size_bytes = end
         self.size_bytes += size_bytes
         self.end_offset = last_offset + 1

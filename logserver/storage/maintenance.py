@@ -134,6 +134,7 @@ def seal_files(log: Log, segment: Segment, next_files: dict[str, bytes], directo
         segment.base_offset,
         segment.end_offset,
         segment.max_timestamp_ms,
+        None if segment.summed is None else segment.summed.intdigest(),
     )
 
 

@@ -26,6 +26,7 @@ from typing import NamedTuple
 
 from logwire.batch import HEADER, HEADER_BYTES, LENGTH_OVERHEAD_BYTES, MAGIC
 
+from .digest import Sum, new_sum
 from .files import Buffer, File, Files
 from .index import OFFSET_ENTRY_BYTES, TIME_ENTRY_BYTES, OffsetIndex, TimeIndex
 
@@ -98,6 +99,7 @@ class Segment:
         "rolled_ms",
         "sealed",
         "size_bytes",
+        "summed",
         "when_idle",
     )
 
@@ -109,6 +111,8 @@ class Segment:
         self.end_offset = base_offset
         self.file = file
         self.size_bytes = 0
+        # The XXH3 of everything appended, while every batch is large (`Log.append`).
+        self.summed: Sum | None = None
         self.allocated_bytes = 0
         self.busy = False
         self.lazy_offset_index: OffsetIndex | None = OffsetIndex()
@@ -142,6 +146,7 @@ class Segment:
         segment = cls(files, directory, base_offset, file)
         segment.created_ms = now_ms
         segment.index_after_position = interval_bytes
+        segment.summed = new_sum()
         return segment
 
     @classmethod

@@ -14,7 +14,7 @@ from logserver.config import TopicConfig
 from logserver.storage import digest
 from logserver.storage.failing_files import FailingFiles
 from logserver.storage.files import RealFiles
-from logserver.storage.log import Log, SyncTask
+from logserver.storage.log import SUMMED_BYTES_MIN, Log, SyncTask
 from logserver.storage.lookup import KEPT_COUNT_MAX, KEPT_ENTRIES_MAX
 from logserver.storage.maintenance import AHEAD_BYTES, FIRST_STEP_BYTES, STEP_BYTES
 from logserver.storage.simulated_files import MemoryFiles, RecordingFiles
@@ -353,3 +353,21 @@ def test_the_names_of_young_segments_are_durable_before_their_directory_is_renam
         files.rename("data/topic-0.7-delete", DIRECTORY)
         log = Log.open(files, DIRECTORY, bench.config, topic_id=TOPIC_ID, now_ms=0, clean=False)
         assert log.end_offset == 1
+
+
+@pytest.mark.parametrize("small_at", [None, 0, 3])
+def test_a_log_is_sealed_with_the_sum_of_its_bytes(small_at: int | None) -> None:
+    """Large batches are summed as they come, in the cache; a small one ends that."""
+    bench = Bench(segment_bytes=8 * SUMMED_BYTES_MIN)
+    while len(bench.log.segments) == 1:
+        small = len(bench.written) == small_at
+        bench.write(value_bytes=20 if small else SUMMED_BYTES_MIN)
+    sealed = bench.log.segments[0]
+    assert (sealed.summed is None) == (small_at is not None)
+    bench.log.sync()
+    bench.maintain()
+    found = digest.read_digest(bench.files, DIRECTORY, 0)
+    assert found is not None
+    path = f"{DIRECTORY}/{digest.file_name(0, '.log')}"
+    part = next(part for part in found.parts if part.suffix == ".log")
+    assert part == (".log", *digest.digest_file(bench.files, path))
