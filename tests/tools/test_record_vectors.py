@@ -48,7 +48,7 @@ def test_the_recorder_keeps_a_few_exchanges_of_different_length() -> None:
     recorder = Recorder()
     for size in (10, 10, 20, 30, 40, 5_000):
         recorder.record(Exchange(3, 12, bytes(size), b"answer"))
-    recorder.record(Exchange(11, 5, b"JoinGroup is not served", b""))
+    recorder.record(Exchange(99, 5, b"no such API", b""))
     assert [len(each.request) for each in recorder.kept[(3, 12)]] == [10, 20, 30]
     assert list(recorder.kept) == [(3, 12)]
 
