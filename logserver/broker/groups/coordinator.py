@@ -98,6 +98,9 @@ class Coordinator:
                 records += effect.records
         if records:
             code = self.append(records, now.wall_ms)
+            if code == errors.MESSAGE_TOO_LARGE:
+                code = errors.UNKNOWN_SERVER_ERROR
+                self.reload()
             if code:
                 self._refuse(effects, code)
                 return code
@@ -114,11 +117,16 @@ class Coordinator:
         return errors.NONE
 
     def append(self, records: Sequence[Record], wall_ms: int) -> int:
-        """Append one batch; NONE, or the code to tell: then the coordinator loads again.
+        """Append one batch; NONE, or the code to tell.
 
-        The reserve of a full disk is there for exactly this: `broker.writable` is not asked.
+        COORDINATOR_NOT_AVAILABLE: the write failed, the coordinator loads again. MESSAGE_TOO_LARGE:
+        no segment holds so much, nothing was written. The reserve of a full disk is there for
+        exactly this: `broker.writable` is not asked.
         """
         batch = encode_batch([(key, value, (), wall_ms) for key, value in records])
+        if len(batch) > self.partition.config.segment_bytes:
+            logger.error("%d bytes are too many for %s", len(batch), self.partition.log.name)
+            return errors.MESSAGE_TOO_LARGE
         try:
             self.partition.log.append(memoryview(batch), len(records) - 1, wall_ms, wall_ms)
         except OSError as error:
@@ -138,12 +146,13 @@ class Coordinator:
             ],
             wall_ms,
         )
-        if not code:
-            self.groups[group_id] = group
-            put = self.offsets.put
-            for topic, index, committed in commits:
-                put(group_id, topic, index, committed)
-        return code
+        if code:
+            return errors.INVALID_COMMIT_OFFSET_SIZE if code == errors.MESSAGE_TOO_LARGE else code
+        self.groups[group_id] = group
+        put = self.offsets.put
+        for topic, index, committed in commits:
+            put(group_id, topic, index, committed)
+        return errors.NONE
 
     def forget(self, group_id: str, offsets: Sequence[tuple[str, int]], wall_ms: int) -> int:
         """Delete these (topic, partition) offsets of a group. NONE or a code."""
@@ -186,8 +195,7 @@ class Coordinator:
             broker.disk_filled()
         elif not isinstance(error, FencedError) and not is_passing(error):
             broker.fence(error)
-        self.unload()
-        broker.coordinators.load(self)
+        self.reload()
 
     def _refuse(self, effects: Sequence[Effect], code: int) -> None:
         for effect in effects:
@@ -245,6 +253,11 @@ class Coordinator:
         """The log cannot be believed: serve nobody until the next start."""
         self.unload()
         self.state = FAILED
+
+    def reload(self) -> None:
+        """Forget what the log does not have."""
+        self.unload()
+        self._broker.coordinators.load(self)
 
     def unload(self) -> None:
         """Forget everything; the log has it. Who waits for an answer is told to ask again."""

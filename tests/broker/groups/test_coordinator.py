@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from logserver.broker.groups.coordinator import HISTORY_LINES_MAX
+from logserver.broker.groups.effects import Persist
 from logserver.broker.groups.replay import KINDS
 from logserver.broker.peer import Context, Deferred
 from logserver.storage.failing_files import FailingFiles
@@ -206,3 +207,22 @@ def test_who_waits_hears_that_the_server_stops() -> None:
     assert bench.codes() == [errors.NOT_COORDINATOR]
     assert bench.commit({0: 5}) == [errors.NOT_COORDINATOR]
     assert len(bench.broker.timers) <= 1
+
+
+def test_more_than_a_segment_holds_is_refused() -> None:
+    """A commit by itself; a step makes the coordinator load again, as it has changed its group."""
+    bench = Steps({"offsets.topic.segment.bytes": "1048576", "offset.metadata.max.bytes": "40000"})
+    bench.create("wide", 40)
+    bench.count()
+    bench.sync()
+    text, offsets = "x" * 30_000, dict.fromkeys(range(40), 5)
+    codes = bench.commit(offsets, topic="wide", metadata=text)
+    assert codes == [errors.INVALID_COMMIT_OFFSET_SIZE] * 40
+    assert bench.fetch_all() == {}
+    group, now = bench.group(), bench.broker.coordinators.now()
+    too_much = Persist([(b"key", text.encode())] * 40)
+    code = bench.coordinator.perform(group, [too_much], now)
+    assert code == errors.UNKNOWN_SERVER_ERROR
+    bench.run_chores()
+    assert bench.group() is not group
+    assert bench.group().count == 1
