@@ -384,7 +384,7 @@ class Broker:
 
     def _mark_written(self, error: object) -> None:
         failed = error if isinstance(error, OSError) else None
-        if failed is not None:
+        if failed is not None and not is_passing(failed):
             self.fence(failed)  # first: it tells the reason once, when the directory is not fenced
         self.directory.mark_written(failed)
 

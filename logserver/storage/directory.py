@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Final
 
 from . import checkpoint
 from .failure import Kind, StorageError
-from .files import File, Files, LockedError, is_disk_full
+from .files import File, Files, LockedError, is_disk_full, is_passing
 from .identity import Identity, check_node, create_identity, read_identity
 from .log import Log
 from .maintenance import DELETED_SUFFIX, deleted_name
@@ -294,9 +294,15 @@ class LogDirectory:
         return self.mark.begin_write()
 
     def mark_written(self, error: OSError | None = None) -> None:
-        """Take note that the write of the mark has run; an error fences the directory."""
+        """Take note that the write of the mark has run; an error fences the directory.
+
+        But not one that says nothing of the disk's health, such as a full disk: the mark only lags.
+        """
         self._writing = False
-        if error is not None:
+        if error is None:
+            return
+        self.mark.withdraw_write()
+        if not is_passing(error):
             self.fence(error)
 
     # Sickness

@@ -173,6 +173,11 @@ class Mark:
         pair = (older, newest) if self.generation & 1 else (newest, older)
         return _Replacement(self, b"".join(pair))
 
+    def withdraw_write(self) -> None:
+        """The last write has failed: the next one goes to the same slot, and spares the other."""
+        self.generation -= 1
+        self.dirty = True
+
     def write(self) -> None:
         """Write and sync what is noted now, here."""
         self.begin_write().run()

@@ -171,8 +171,25 @@ def test_a_fenced_directory_takes_nothing_and_is_never_closed_clean() -> None:
 def test_a_failed_write_of_the_mark_fences() -> None:
     """It was a sync."""
     bench = DirectoryBench()
+    assert bench.directory.begin_mark(bench.now_ms, force=True) is None
+    produce(bench.log(), 1)
+    bench.commit()
+    assert bench.directory.begin_mark(bench.now_ms, force=True) is not None
     bench.directory.mark_written(OSError(errno.EIO, "Input/output error"))
     assert bench.directory.fenced
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EMFILE])
+def test_a_mark_that_found_no_room_is_written_later(number: int) -> None:
+    """A full disk is no sick one: the mark lags, and follows once there is space."""
+    bench = DirectoryBench()
+    produce(bench.log(), 1)
+    bench.commit()
+    assert bench.directory.begin_mark(bench.now_ms, force=True) is not None
+    bench.directory.mark_written(OSError(number, "no room"))
+    assert not bench.directory.fenced
+    assert bench.mark() is not None
+    assert Mark.load(bench.files, DATA).entries["t-0"].offset == 1
 
 
 def test_a_deleted_log_frees_its_name_at_once_and_its_mark() -> None:

@@ -171,6 +171,25 @@ def test_no_power_cut_takes_a_synced_mark_back() -> None:
         assert found.entries["a-0"].offset == offset
 
 
+def test_a_write_that_failed_spares_the_slot_that_is_whole() -> None:
+    """Half a slot was written when the disk was full; so is the next attempt, in the same place."""
+    files = directory()
+    mark = Mark.load(files, "d")
+    for offset in range(3):
+        mark.note("a-0", entry(offset))
+        mark.write()
+    for offset in range(3, 6):
+        mark.note("a-0", entry(offset))
+        write = mark.begin_write()
+        assert write._file is not None
+        write._file.pwrite(write._data[:20], write._position)
+        mark.withdraw_write()
+        assert mark.dirty
+        assert Mark.load(files, "d").entries == {"a-0": entry(2)}
+    mark.write()
+    assert Mark.load(files, "d").entries == {"a-0": entry(5)}
+
+
 def test_a_slot_is_as_large_as_its_entries_need() -> None:
     """Doubling from 4 KB."""
     assert len(encode_slot(1, {}, 0)) == SLOT_BYTES_MIN
