@@ -149,8 +149,11 @@ class FaultyConnection(Connection):
             self._holding = True
             self.server.loop.call_later(self.faults.answer_delay_s, self.let_go)
 
-    def _send_ready(self) -> None:
+    def send_ready(self) -> None:
+        """The short way for a single answer is the long one here."""
         self.flush()
+
+    _send_ready = send_ready
 
     def let_go(self) -> None:
         """Send what was held back."""
