@@ -56,7 +56,7 @@ from logwire.errors import ProtocolError
 
 from . import sparse
 from .compaction_output import Cleaned, Output, Pace
-from .compaction_records import Chosen, choose, move_timestamps, note_keys
+from .compaction_records import Chosen, Section, choose, move_timestamps, note_keys
 from .files import File, Files
 from .offset_map import OffsetMap
 from .scan import Header
@@ -171,8 +171,7 @@ class Compaction:
                     self.mapped_bytes += stop - start
                     if header[5] & KEPT_WHOLE:
                         continue
-                    records, low, high = _records(data, start, stop, header[5])
-                    full = note_keys(records, low, high, header[12], header[0], first, put)
+                    full = note_keys(_section(data, start, stop, header), first, put)
                     if full >= 0:
                         return full
             except ProtocolError as error:
@@ -251,10 +250,8 @@ class Compaction:
                     output.keep(data, start, stop, header)
                     continue
                 is_expired = bool(attributes & DELETE_HORIZON) and job.now_ms >= header[7]
-                records, low, high = _records(data, start, stop, attributes)
-                chosen = choose(
-                    records, low, high, header[12], header[0], mapped_offset, newest, is_expired
-                )
+                section = _section(data, start, stop, header)
+                chosen = choose(section, mapped_offset, newest, is_expired)
                 needs_horizon = chosen.has_tombstone and not attributes & DELETE_HORIZON
                 last_offset = header[0] + header[6]
                 stays_empty = (is_last and position == source.size_bytes) or (
@@ -266,7 +263,7 @@ class Compaction:
                     output.keep(data, start, stop, header)
                 elif chosen.records_count:
                     horizon_ms = job.now_ms + job.delete_retention_ms if needs_horizon else None
-                    batch, max_timestamp_ms = rewrite(records, header, chosen, horizon_ms)
+                    batch, max_timestamp_ms = rewrite(section.data, header, chosen, horizon_ms)
                     output.write(batch, header, max_timestamp_ms)
                 else:
                     output.write(without_records(header), header, header[8])
@@ -319,14 +316,14 @@ class Compaction:
             position += start
 
 
-def _records(data: bytes, start: int, stop: int, attributes: int) -> tuple[bytes, int, int]:
-    """The records section of a batch, plain: (bytes, start, end). Raises ProtocolError."""
-    codec = attributes & CODEC_MASK
-    if not codec or start + HEADER_BYTES == stop:
-        return data, start + HEADER_BYTES, stop
-    packed = memoryview(data)[start + HEADER_BYTES : stop]
-    records = decompress(codec, packed, DECOMPRESSED_BYTES_MAX)
-    return records, 0, len(records)
+def _section(data: bytes, start: int, stop: int, header: Header) -> Section:
+    """The records of a batch, decompressed if need be. Raises ProtocolError."""
+    codec = header[5] & CODEC_MASK
+    position = start + HEADER_BYTES
+    if not codec or position == stop:
+        return Section(data, position, stop, header[12], header[0])
+    records = decompress(codec, memoryview(data)[position:stop], DECOMPRESSED_BYTES_MAX)
+    return Section(records, 0, len(records), header[12], header[0])
 
 
 def rewrite(

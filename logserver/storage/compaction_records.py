@@ -38,19 +38,22 @@ class Chosen(NamedTuple):
     has_tombstone: bool
 
 
-def note_keys(
-    data: bytes,
-    position: int,
-    end: int,
-    count: int,
-    base_offset: int,
-    from_offset: int,
-    put: Callable[[bytes, int], bool],
-) -> int:
+class Section(NamedTuple):
+    """The records of a batch, plain: bytes [position, end) of `data` hold `records_count`."""
+
+    data: bytes
+    position: int
+    end: int
+    records_count: int
+    base_offset: int
+
+
+def note_keys(section: Section, from_offset: int, put: Callable[[bytes, int], bool]) -> int:
     """Tell `put` of the key and offset of each record from `from_offset` on; null keys are skipped.
 
     Returns -1, or the offset of the record that `put` had no room for. Raises ProtocolError.
     """
+    data, position, end, count, base_offset = section
     try:
         for _ in range(count):
             length = data[position]
@@ -81,27 +84,28 @@ def note_keys(
             position = record_end
     except IndexError:
         raise ProtocolError("the records end inside a record") from None
-    if position != end:
-        raise ProtocolError(f"{end - position} bytes behind the last record")
+    _check_end(position, end)
     return -1
 
 
+def _check_end(position: int, end: int) -> None:
+    if position != end:
+        raise ProtocolError(f"{end - position} bytes behind the last record")
+
+
 def choose(
-    data: bytes,
-    position: int,
-    end: int,
-    count: int,
-    base_offset: int,
+    section: Section,
     mapped_offset: int,
     newest: Callable[[bytes], int],
     tombstones_expired: bool,
 ) -> Chosen:
     """Return the records that stay, by Kafka's rule (Cleaner.shouldRetainRecord).
 
-    A record beyond `mapped_offset`, the last that the map knows, stays. Of the others one without
-    a key goes, one that has a newer one of its key goes, and of the rest those without a value go
-    when `tombstones_expired`. Raises ProtocolError.
+    One beyond `mapped_offset`, the last that the map knows, stays. Of the others go those without
+    a key, those with a newer one of their key, and without a value when `tombstones_expired`.
+    Raises ProtocolError.
     """
+    data, position, end, count, base_offset = section
     ranges: list[tuple[int, int]] = []
     kept_count = 0
     run_start = -1  # of the records that stay, one behind the other
@@ -151,8 +155,7 @@ def choose(
             position = record_end
     except IndexError:
         raise ProtocolError("the records end inside a record") from None
-    if position != end:
-        raise ProtocolError(f"{end - position} bytes behind the last record")
+    _check_end(position, end)
     if run_start >= 0:
         ranges.append((run_start, end))
     return Chosen(kept_count, ranges, top, has_tombstone)

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from logserver.storage.compaction_records import choose, move_timestamps, note_keys
+from logserver.storage.compaction_records import Section, choose, move_timestamps, note_keys
 from logwire.batch import HEADER, HEADER_BYTES, Record, decode_batch, encode_batch
 from logwire.errors import ProtocolError
 
@@ -23,10 +23,10 @@ def random_batch(random: Random) -> bytes:
     return bytes(encode_batch(records, base_offset=1000))
 
 
-def records_of(data: bytes) -> tuple[bytes, int, int, int, int]:
+def records_of(data: bytes) -> Section:
     """What the looks want to know of a batch."""
     header = HEADER.unpack_from(data)
-    return data, HEADER_BYTES, len(data), header[12], header[0]
+    return Section(data, HEADER_BYTES, len(data), header[12], header[0])
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -39,7 +39,7 @@ def test_keys_and_offsets_are_those_that_the_decoder_sees(seed: int) -> None:
         found.append((key, offset))
         return True
 
-    assert note_keys(*records_of(data), 1003, put) == -1
+    assert note_keys(records_of(data), 1003, put) == -1
     decoded = [(r.key, r.offset) for r in decode_batch(data)]
     assert found == [(key, offset) for key, offset in decoded if key is not None and offset >= 1003]
 
@@ -47,7 +47,7 @@ def test_keys_and_offsets_are_those_that_the_decoder_sees(seed: int) -> None:
 def test_the_first_key_without_room_ends_the_look() -> None:
     """The answer is its offset."""
     data = bytes(encode_batch([(b"a", b"", (), 0), (b"b", b"", (), 0)], base_offset=7))
-    assert note_keys(*records_of(data), 0, lambda key, _: key != b"b") == 8
+    assert note_keys(records_of(data), 0, lambda key, _: key != b"b") == 8
 
 
 def stays(record: Record, newest: dict[bytes, int], mapped_offset: int, expired: bool) -> bool:
@@ -68,7 +68,7 @@ def test_what_stays_is_what_the_rule_says(seed: int) -> None:
     decoded = list(decode_batch(data))
     newest = {record.key: random.randint(990, 1090) for record in decoded if record.key is not None}
     mapped_offset, expired = random.choice((1030, 2000)), random.random() < 0.5
-    chosen = choose(*records_of(data), mapped_offset, lambda k: newest.get(k, -1), expired)
+    chosen = choose(records_of(data), mapped_offset, lambda k: newest.get(k, -1), expired)
     wanted = [r for r in decoded if stays(r, newest, mapped_offset, expired)]
     assert chosen.records_count == len(wanted)
     assert chosen.has_tombstone == any(record.value is None for record in wanted)
@@ -105,8 +105,12 @@ def test_bytes_that_do_not_add_up_are_a_breach_and_nothing_worse(seed: int) -> N
         data[random.randrange(HEADER_BYTES, len(data))] = random.choice((0, 1, 127, 128, 255))
     for count in (random.randint(1, 100), 1 << 31):
         for look in (
-            lambda count: note_keys(bytes(data), 61, len(data), count, 0, 0, lambda *_: True),
-            lambda count: choose(bytes(data), 61, len(data), count, 0, 99, lambda _: -1, True),
+            lambda count: note_keys(
+                Section(bytes(data), 61, len(data), count, 0), 0, lambda *_: True
+            ),
+            lambda count: choose(
+                Section(bytes(data), 61, len(data), count, 0), 99, lambda _: -1, True
+            ),
         ):
             with suppress(ProtocolError):
                 look(count)
@@ -123,8 +127,8 @@ def test_bytes_that_do_not_add_up_are_a_breach_and_nothing_worse(seed: int) -> N
 )
 def test_a_record_must_end_where_it_says(section: bytes) -> None:
     """In both looks."""
-    end = len(section)
+    whole = Section(section, 0, len(section), 1, 0)
     with pytest.raises(ProtocolError):
-        note_keys(section, 0, end, 1, 0, 0, lambda *_: True)
+        note_keys(whole, 0, lambda *_: True)
     with pytest.raises(ProtocolError):
-        choose(section, 0, end, 1, 0, 9, lambda _: -1, False)
+        choose(whole, 9, lambda _: -1, False)
