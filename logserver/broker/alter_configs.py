@@ -5,31 +5,49 @@ SET 0, DELETE 1, and APPEND 2 and SUBTRACT 3 for list keys. Both end as ConfigRe
 per resource, so a resource is altered wholly or not at all.
 
 Dynamic broker keys are those with `dynamic` in the key table. They take effect at once: the broker
-gets a new BrokerConfig, and every topic the defaults that follow from it.
+gets a new BrokerConfig, and every topic the defaults that follow from it. Kafka's dynamic keys that
+mean nothing here are kept and shown, with a warning. Groups and client metrics subscriptions need
+not exist to be configured. Loggers are altered in the process and nowhere else.
 
 Codes and sentences as Apache Kafka 4.3.1 gives them (ConfigAdminManager,
-ConfigurationControlManager), with one difference: a broker key that nobody knows is refused here
-and kept by Kafka.
+ConfigurationControlManager), with two differences: a broker key that nobody knows is refused here
+and kept by Kafka, and an operation that nobody knows is an invalid request, not our error.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from logserver.broker.broker_loggers import alter_loggers
 from logserver.broker.create_topics import storage_refusal
-from logserver.broker.image import BROKER_RESOURCE, TOPIC_RESOURCE
+from logserver.broker.describe_configs import is_number
+from logserver.broker.image import (
+    BROKER_LOGGER_RESOURCE,
+    BROKER_RESOURCE,
+    CLIENT_METRICS_RESOURCE,
+    GROUP_RESOURCE,
+    TOPIC_RESOURCE,
+)
+from logserver.broker.telemetry.subscriptions import check_subscription
 from logserver.broker.topic_names import refusal_of
-from logserver.config import BROKER_KEYS, TOPIC_KEYS, ConfigError, Key, topic_config
+from logserver.config import BROKER_KEYS, GROUP_KEYS, TOPIC_KEYS, ConfigError, Key, topic_config
 from logserver.config.broker import unknown_key
+from logserver.config.foreign import DYNAMIC_FOREIGN_KEYS, FOREIGN_KEYS
+from logserver.config.group import validate_group_configs
 from logwire import errors
 from logwire.errors import Refusal
 from logwire.messages import Message
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from logserver.broker.broker import Broker
     from logserver.broker.metadata_log import ChangeRecord
     from logserver.broker.peer import Context
+
+logger = logging.getLogger(__name__)
 
 SET, DELETE, APPEND, SUBTRACT = 0, 1, 2, 3
 
@@ -55,12 +73,10 @@ def _alter(broker: Broker, request: Message, context: Context, *, incremental: b
         try:
             if counts[kind, name] > 1:
                 raise Refusal(errors.INVALID_REQUEST, "Each resource must appear at most once.")
-            _require_resource(broker, kind, name)
-            before = broker.image.configs.get((kind, name), {})
-            after = _altered(resource, before) if incremental else _replaced(resource)
-            _validate(broker, kind, name, before, after)
-            if not request["validate_only"]:
-                _commit(broker, context, kind, name, _changes(kind, name, before, after))
+            if kind == BROKER_LOGGER_RESOURCE and incremental:
+                _alter_loggers(broker, resource, validate_only=request["validate_only"])
+            else:
+                _alter_one(broker, resource, request, context, incremental)
         except Refusal as refusal:
             code, message = refusal.code, refusal.message
         responses.append(
@@ -74,33 +90,85 @@ def _alter(broker: Broker, request: Message, context: Context, *, incremental: b
     return {"responses": responses}
 
 
-def _require_resource(broker: Broker, kind: int, name: str) -> None:
-    if kind == TOPIC_RESOURCE:
-        if not name:
-            raise Refusal(errors.INVALID_REQUEST, "Default topic resources are not allowed.")
-        sentence = refusal_of(name)
-        if sentence is not None:
-            raise Refusal(errors.INVALID_TOPIC_EXCEPTION, sentence)
-        if name not in broker.image.topics_by_name:
-            sentence = f"The topic '{name}' does not exist."
-            raise Refusal(errors.UNKNOWN_TOPIC_OR_PARTITION, sentence)
-    elif kind == BROKER_RESOURCE:
-        if name and not name.lstrip("-").isdecimal():
-            sentence = f"Node id must be an integer, but it is: {name}"
-            raise Refusal(errors.INVALID_REQUEST, sentence)
-        if name and int(name) != broker.config.node_id:
-            sentence = (
-                f"Unexpected broker id, expected {broker.config.node_id}, but received {name}"
-            )
-            raise Refusal(errors.INVALID_REQUEST, sentence)
-    else:
+def _alter_one(
+    broker: Broker, resource: Message, request: Message, context: Context, incremental: bool
+) -> None:
+    """Alter a resource whose overrides the metadata log keeps; raises Refusal."""
+    kind, name = resource["resource_type"], resource["resource_name"]
+    if kind not in _REQUIRED:
         raise Refusal(errors.INVALID_REQUEST, f"Unknown resource type {kind}")
+    _REQUIRED[kind](broker, name)
+    before = broker.image.configs.get((kind, name), {})
+    after = _altered(resource, before) if incremental else _replaced(resource)
+    _VALIDATED[kind](broker, name, before, after)
+    if not request["validate_only"]:
+        _commit(broker, context, kind, name, _changes(kind, name, before, after))
+
+
+def _alter_loggers(broker: Broker, resource: Message, *, validate_only: bool) -> None:
+    name = resource["resource_name"]
+    _require_number(name)
+    if int(name) != broker.config.node_id:
+        sentence = f"Unexpected node id. Expected {broker.config.node_id}, but received {name}"
+        raise Refusal(errors.INVALID_REQUEST, sentence)
+    _require_distinct(resource)
+    alter_loggers(resource["configs"], validate_only=validate_only)
+
+
+def _require_topic(broker: Broker, name: str) -> None:
+    if not name:
+        raise Refusal(errors.INVALID_REQUEST, "Default topic resources are not allowed.")
+    sentence = refusal_of(name)
+    if sentence is not None:
+        raise Refusal(errors.INVALID_TOPIC_EXCEPTION, sentence)
+    if name not in broker.image.topics_by_name:
+        sentence = f"The topic '{name}' does not exist."
+        raise Refusal(errors.UNKNOWN_TOPIC_OR_PARTITION, sentence)
+
+
+def _require_broker(broker: Broker, name: str) -> None:
+    if name:
+        _require_number(name)
+    if name and int(name) != broker.config.node_id:
+        sentence = f"Unexpected broker id, expected {broker.config.node_id}, but received {name}"
+        raise Refusal(errors.INVALID_REQUEST, sentence)
+
+
+def _require_number(name: str) -> None:
+    if not is_number(name):
+        raise Refusal(errors.INVALID_REQUEST, f"Node id must be an integer, but it is: {name}")
+
+
+def _require_subscription(_broker: Broker, name: str) -> None:
+    if not name:
+        raise Refusal(errors.INVALID_REQUEST, "Subscription name can't be empty")
+
+
+def _require_group(_broker: Broker, name: str) -> None:
+    if not name:
+        raise Refusal(errors.INVALID_REQUEST, "Default group resources are not allowed.")
+
+
+_REQUIRED: dict[int, Callable[[Broker, str], None]] = {
+    TOPIC_RESOURCE: _require_topic,
+    BROKER_RESOURCE: _require_broker,
+    CLIENT_METRICS_RESOURCE: _require_subscription,
+    GROUP_RESOURCE: _require_group,
+}
+
+# Where list items can be appended; of other kinds Kafka knows no list.
+_KEYS: dict[int, Mapping[str, Key]] = {
+    TOPIC_RESOURCE: TOPIC_KEYS,
+    BROKER_RESOURCE: {**DYNAMIC_FOREIGN_KEYS, **BROKER_KEYS},
+    GROUP_RESOURCE: GROUP_KEYS,
+    CLIENT_METRICS_RESOURCE: {},
+}
 
 
 def _altered(resource: Message, before: dict[str, str]) -> dict[str, str]:
     """The overrides after the operations of an incremental request."""
     _require_distinct(resource)
-    keys = TOPIC_KEYS if resource["resource_type"] == TOPIC_RESOURCE else BROKER_KEYS
+    keys = _KEYS[resource["resource_type"]]
     after = dict(before)
     for config in resource["configs"]:
         name, operation, text = config["name"], config["config_operation"], config["value"]
@@ -148,22 +216,39 @@ def _require_distinct(resource: Message) -> None:
         raise Refusal(errors.INVALID_REQUEST, "Error due to duplicate config keys")
 
 
-def _validate(
-    broker: Broker, kind: int, name: str, before: dict[str, str], after: dict[str, str]
-) -> None:
-    """Refuse overrides that could not take effect; changes nothing."""
-    if kind == TOPIC_RESOURCE:
-        try:
-            topic_config(broker.config, after)
-        except ConfigError as error:
-            raise Refusal(errors.INVALID_CONFIG, str(error)) from None
-        return
-    fixed = []
+Overrides = dict[str, str]
+
+
+def _validate_topic(broker: Broker, _name: str, _before: Overrides, after: Overrides) -> None:
+    try:
+        topic_config(broker.config, after)
+    except ConfigError as error:
+        raise Refusal(errors.INVALID_CONFIG, str(error)) from None
+
+
+def _validate_group(broker: Broker, _name: str, _before: Overrides, after: Overrides) -> None:
+    try:
+        validate_group_configs(broker.config, after)
+    except ConfigError as error:
+        raise Refusal(errors.INVALID_CONFIG, str(error)) from None
+
+
+def _validate_subscription(_: Broker, _name: str, _before: Overrides, after: Overrides) -> None:
+    check_subscription(after)
+
+
+def _validate_broker(broker: Broker, name: str, before: Overrides, after: Overrides) -> None:
+    fixed, foreign = [], []
     for key_name, text in after.items():
-        if key_name not in BROKER_KEYS:
-            raise Refusal(errors.INVALID_REQUEST, unknown_key(key_name))
-        if before.get(key_name) != text and not BROKER_KEYS[key_name].dynamic:
+        if key_name not in _KEYS[BROKER_RESOURCE]:
+            if key_name not in FOREIGN_KEYS:
+                raise Refusal(errors.INVALID_REQUEST, unknown_key(key_name))
             fixed.append(key_name)
+            continue
+        if before.get(key_name) != text and not _KEYS[BROKER_RESOURCE][key_name].dynamic:
+            fixed.append(key_name)
+        if key_name not in BROKER_KEYS:
+            foreign.append(key_name)
     if fixed:
         sentence = f"Cannot update these configs dynamically: [{', '.join(sorted(fixed))}]"
         raise Refusal(errors.INVALID_REQUEST, sentence)
@@ -171,11 +256,27 @@ def _validate(
     own_name = str(broker.config.node_id)
     own = after if name else broker.image.configs.get((BROKER_RESOURCE, own_name), {})
     try:
+        for key_name in foreign:
+            DYNAMIC_FOREIGN_KEYS[key_name].parse(after[key_name])
         altered = broker.config.with_dynamic({**defaults, **own})
         for topic in broker.image.topics_by_name:
             topic_config(altered, broker.image.topic_configs(topic))
     except ConfigError as error:
         raise Refusal(errors.INVALID_REQUEST, str(error)) from None
+    for key_name in foreign:
+        if before.get(key_name) != after[key_name]:
+            logger.warning(
+                "%s is a Kafka setting that means nothing here; kept for tools", key_name
+            )
+
+
+# Refuse overrides that could not take effect: broker, resource name, before, after.
+_VALIDATED: dict[int, Callable[[Broker, str, Overrides, Overrides], None]] = {
+    TOPIC_RESOURCE: _validate_topic,
+    BROKER_RESOURCE: _validate_broker,
+    CLIENT_METRICS_RESOURCE: _validate_subscription,
+    GROUP_RESOURCE: _validate_group,
+}
 
 
 def _changes(
@@ -212,5 +313,7 @@ def _commit(
     context.after_sync = True
     if kind == TOPIC_RESOURCE:
         broker.reconfigure(broker.image.topics_by_name[name])
-        return
-    broker.reconfigure_broker()
+    elif kind == BROKER_RESOURCE:
+        broker.reconfigure_broker()
+    elif kind == CLIENT_METRICS_RESOURCE:
+        broker.telemetry.subscribe(broker.image)

@@ -41,6 +41,7 @@ def handle_api_versions(broker: Broker, request: Message, context: Context) -> M
         software = (request["client_software_name"], request["client_software_version"])
         if not all(_SOFTWARE.fullmatch(text) for text in software):
             raise Refusal(errors.INVALID_REQUEST)
+        context.peer.software = software
     cluster_id, node_id = request.get("cluster_id"), request.get("node_id", -1)
     if cluster_id is not None and cluster_id != broker.cluster_id:
         raise Refusal(errors.REBOOTSTRAP_REQUIRED)

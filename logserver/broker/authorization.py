@@ -53,6 +53,8 @@ AUTHORIZATION: dict[int, tuple[str, str]] = {
     66: ("DESCRIBE", "TRANSACTIONAL_ID"),
     68: ("READ", "GROUP"),
     69: ("DESCRIBE", "GROUP"),
+    71: ("ANY", "NONE"),
+    72: ("ANY", "NONE"),
     74: ("DESCRIBE_CONFIGS", "CLUSTER"),
     75: ("DESCRIBE", "TOPIC"),
 }

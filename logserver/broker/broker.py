@@ -31,6 +31,7 @@ from logserver.broker.metadata_log import (
 )
 from logserver.broker.partition import Partition
 from logserver.broker.sessions import SessionCache
+from logserver.broker.telemetry.telemetry import Telemetry
 from logserver.broker.timers import Timers
 from logserver.config import topic_config
 from logserver.storage import checkpoint
@@ -123,6 +124,7 @@ class Broker:
         self.key_checks = KeyChecks(self)
         self.waits = FetchWaits()
         self.timers = Timers()
+        self.telemetry = Telemetry(self.image, self.timers)
         self.coordinators = Coordinators(self)
         self.sessions = SessionCache(config.max_incremental_fetch_session_cache_slots, random)
         self.counters = Counters()
@@ -384,7 +386,7 @@ class Broker:
 
     def _mark_written(self, error: object) -> None:
         failed = error if isinstance(error, OSError) else None
-        if failed is not None and not is_passing(failed):
+        if failed is not None:
             self.fence(failed)  # first: it tells the reason once, when the directory is not fenced
         self.directory.mark_written(failed)
 

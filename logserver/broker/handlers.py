@@ -69,6 +69,10 @@ from logserver.broker.security_disabled import (
     handle_expire_delegation_token,
     handle_renew_delegation_token,
 )
+from logserver.broker.telemetry.requests import (
+    handle_get_telemetry_subscriptions,
+    handle_push_telemetry,
+)
 from logserver.broker.topics import handle_create_partitions, handle_delete_topics
 from logwire.errors import Refusal
 from logwire.messages import Message
@@ -123,6 +127,8 @@ HANDLERS: dict[int, Handler] = {
     66: handle_list_transactions,
     68: handle_consumer_group_heartbeat,
     69: handle_consumer_group_describe,
+    71: handle_get_telemetry_subscriptions,
+    72: handle_push_telemetry,
     74: handle_list_config_resources,
     75: handle_describe_topic_partitions,
 }

@@ -48,6 +48,10 @@ class Peer(Protocol):
     """The shape of the last Produce request, when it came twice in a row."""
     last_produced: tuple[str | bytes, int] | None
     """Topic and partition of the last Produce request that was decoded."""
+    peer_port: int
+    """The port of the other end."""
+    software: tuple[str, str]
+    """Name and version of the client library, as it told in ApiVersions; empty before."""
 
     @property
     def listener(self) -> str:

@@ -48,7 +48,9 @@ class SideDoor:
                 "Choose another --runtime-dir.",
             ) from None
         page, partitions = PageReader(runtime.page_path), PartitionsReader(runtime.partitions_path)
-        self._listener = HttpListener(operations_routes(self, page, partitions))
+        self._listener = HttpListener(
+            operations_routes(self, page, partitions, runtime.series_path)
+        )
         self._publisher.more.append(self._listener.statistics)
 
     async def open(self) -> None:

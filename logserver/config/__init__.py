@@ -7,6 +7,11 @@ Must never know: files (it takes text), sockets, topics that exist, or time.
 """
 
 from logserver.config.broker import BROKER_KEYS, BrokerConfig, load
+from logserver.config.client_metrics import (
+    CLIENT_METRICS_KEYS,
+    ClientMetricsConfig,
+    client_metrics_config,
+)
 from logserver.config.group import GROUP_KEYS, GroupConfig, group_config
 from logserver.config.key import ConfigError, Key, Value, format_value
 from logserver.config.listeners import Listener, parse_listeners
@@ -15,15 +20,18 @@ from logserver.config.topic import TOPIC_KEYS, TopicConfig, topic_config
 
 __all__ = [
     "BROKER_KEYS",
+    "CLIENT_METRICS_KEYS",
     "GROUP_KEYS",
     "TOPIC_KEYS",
     "BrokerConfig",
+    "ClientMetricsConfig",
     "ConfigError",
     "GroupConfig",
     "Key",
     "Listener",
     "TopicConfig",
     "Value",
+    "client_metrics_config",
     "format_value",
     "group_config",
     "load",

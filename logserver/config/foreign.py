@@ -6,6 +6,8 @@ The list is what Apache Kafka 4.3.1 defines (AbstractKafkaConfig.CONFIG_DEF), ke
 internal included because its own tests set them, less the keys served.
 """
 
+from logserver.config.key import TYPE_CODES, Key
+
 # Settings of one listener, of plug-ins for tiered storage, of metrics and configuration providers.
 FOREIGN_PREFIXES = ("listener.name.", "rsm.config.", "rlmm.config.", "config.providers.")
 
@@ -124,7 +126,7 @@ _NAMES = """
     ssl.keystore.location ssl.keystore.password ssl.keystore.type ssl.principal.mapping.rules
     ssl.protocol ssl.provider ssl.secure.random.implementation ssl.trustmanager.algorithm
     ssl.truststore.certificates ssl.truststore.location ssl.truststore.password
-    ssl.truststore.type telemetry.max.bytes
+    ssl.truststore.type
     transaction.abort.timed.out.transaction.cleanup.interval.ms transaction.max.timeout.ms
     transaction.partition.verification.enable
     transaction.remove.expired.transaction.cleanup.interval.ms
@@ -136,3 +138,41 @@ _NAMES = """
 """
 
 FOREIGN_KEYS = frozenset(_NAMES.split())
+
+# What Kafka lets tools alter while it runs (DynamicBrokerConfig.ALL_DYNAMIC_CONFIGS), less the keys
+# served and all that concerns keys and passwords: kept and shown as they were set, with no effect.
+# kafka-reassign-partitions sets the throttled rates around every move.
+_DYNAMIC = """
+    int     background.threads num.io.threads num.network.threads num.recovery.threads.per.data.dir
+            num.replica.fetchers max.connection.creation.rate remote.fetch.max.wait.ms
+            remote.log.reader.threads remote.log.manager.copier.thread.pool.size
+            remote.log.manager.expiration.thread.pool.size
+            remote.log.manager.follower.thread.pool.size group.coordinator.cached.buffer.max.bytes
+            group.share.assignment.interval.ms group.streams.assignment.interval.ms
+            share.coordinator.cached.buffer.max.bytes log.cleaner.io.buffer.size log.cleaner.threads
+    long    leader.replication.throttled.rate follower.replication.throttled.rate
+            replica.alter.log.dirs.io.max.bytes.per.second log.cleaner.backoff.ms
+            remote.list.offsets.request.timeout.ms log.cleaner.dedupe.buffer.size
+            remote.log.index.file.cache.total.size.bytes
+            remote.log.manager.copy.max.bytes.per.second
+            remote.log.manager.fetch.max.bytes.per.second
+    double  log.cleaner.io.buffer.load.factor log.cleaner.io.max.bytes.per.second
+    boolean follower.fetch.last.tiered.offset.enable transaction.partition.verification.enable
+    string  max.connections.per.ip.overrides
+    list    metric.reporters
+"""
+
+
+def _dynamic_keys() -> dict[str, Key]:
+    rows: dict[str, Key] = {}
+    kind = ""
+    for word in _DYNAMIC.split():
+        if word in TYPE_CODES:
+            kind = word
+        else:
+            doc = "Kept for tools; it changes nothing here."
+            rows[word] = Key(word, kind, None, "", doc, dynamic=True)
+    return rows
+
+
+DYNAMIC_FOREIGN_KEYS: dict[str, Key] = _dynamic_keys()

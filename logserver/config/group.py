@@ -48,14 +48,14 @@ def _one_of_any_case(*names: str) -> Check:
 
 
 def _offset_reset(value: Value) -> str | None:
-    kind, _, duration = str(value).lower().partition(":")
-    if kind in ("earliest", "latest") and not duration:
+    kind, _, duration = str(value).partition(":")
+    if value in ("earliest", "latest"):
         return None
     if kind == "by_duration" and _DURATION.fullmatch(duration.upper()):
         return None
     return (
-        f"Invalid value `{value}` for configuration auto.offset.reset. The value must be either "
-        "'earliest', 'latest' or of the format 'by_duration:<PnDTnHnMn.nS.>'."
+        f"Invalid value `{value}` for configuration share.auto.offset.reset. The value must be "
+        "either 'earliest', 'latest' or of the format 'by_duration:<PnDTnHnMn.nS>'."
     )
 
 
@@ -77,7 +77,8 @@ _BROKER_ROWS: tuple[Key, ...] = (
 
     # Consumer groups (KIP-848)
     Key("group.consumer.assignment.interval.ms", "int", 1000, "ms",
-        "The shortest time between two target assignments of a consumer group.", at_least(0)),
+        "The shortest time between two target assignments of a consumer group.", at_least(0),
+        dynamic=True),
     Key("group.consumer.min.assignment.interval.ms", "int", 0, "ms",
         "The least that a group may set as consumer.assignment.interval.ms.", at_least(0)),
     Key("group.consumer.max.assignment.interval.ms", "int", 15_000, "ms",

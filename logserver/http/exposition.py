@@ -19,10 +19,12 @@ from logserver.statistics import METRICS, Metric, PageError, PageReader
 from logserver.statistics.layout import BUILD_INFO, PARTITION_METRICS
 from logserver.statistics.page import Snapshot
 from logserver.statistics.partitions import PartitionFigures, PartitionsReader
+from logserver.statistics.series import read_series
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PARTITIONS_PER_TURN = 64
 """About 100 us of formatting, the cost of a few produce requests."""
+SERIES_PER_TURN = 64
 
 
 def escape_label(value: str) -> str:
@@ -69,7 +71,9 @@ def _histogram_lines(metric: Metric, words: Sequence[int]) -> Iterator[str]:
     yield f"{metric.name}_count {below}\n"
 
 
-async def render(snapshot: Snapshot, partitions: PartitionsReader | None) -> AsyncIterator[bytes]:
+async def render(
+    snapshot: Snapshot, partitions: PartitionsReader | None, series_path: str = ""
+) -> AsyncIterator[bytes]:
     """The whole page in pieces, giving way to the loop between them."""
     labels = f'{{version="{escape_label(__version__)}"}}'
     opening = header(BUILD_INFO.name, BUILD_INFO.kind, BUILD_INFO.help)
@@ -77,10 +81,12 @@ async def render(snapshot: Snapshot, partitions: PartitionsReader | None) -> Asy
     for metric in METRICS:
         yield family(metric, snapshot[metric.key]).encode()
         await asyncio.sleep(0)
-    if partitions is None:
-        return
-    async for piece in render_partitions(partitions):
-        yield piece
+    if partitions is not None:
+        async for piece in render_partitions(partitions):
+            yield piece
+    if series_path:
+        async for piece in render_series(series_path):
+            yield piece
 
 
 async def render_partitions(reader: PartitionsReader) -> AsyncIterator[bytes]:
@@ -110,10 +116,32 @@ async def render_partitions(reader: PartitionsReader) -> AsyncIterator[bytes]:
             await asyncio.sleep(0)
 
 
-def metrics_response(page: PageReader, partitions: PartitionsReader | None) -> Response:
+async def render_series(path: str) -> AsyncIterator[bytes]:
+    """What clients pushed, a family for each name in the order of names; nothing when nobody did.
+
+    Clients choose what they push, so there is one help for all of it, and the kind is in the name.
+    """
+    families: dict[str, list[str]] = {}
+    for count, one in enumerate(read_series(path)):
+        labels = ",".join(f'{name}="{escape_label(text)}"' for name, text in one.labels)
+        families.setdefault(one.name, []).append(f"{one.name}{{{labels}}} {one.value!r}\n")
+        if count % SERIES_PER_TURN == 0:
+            await asyncio.sleep(0)
+    for name in sorted(families):
+        kind = "counter" if name.endswith("_total") else "gauge"
+        yield header(name, kind, "Pushed by clients (KIP-714).").encode()
+        lines = families[name]
+        for first in range(0, len(lines), SERIES_PER_TURN):
+            yield "".join(lines[first : first + SERIES_PER_TURN]).encode()
+            await asyncio.sleep(0)
+
+
+def metrics_response(
+    page: PageReader, partitions: PartitionsReader | None, series_path: str = ""
+) -> Response:
     """What /metrics answers now; 503 with the reason while there is no page to read."""
     try:
         snapshot = page.snapshot()
     except PageError as error:
         return text(503, str(error))
-    return Response(200, MEDIA_TYPE, render(snapshot, partitions))
+    return Response(200, MEDIA_TYPE, render(snapshot, partitions, series_path))

@@ -48,7 +48,7 @@ async def dispatch(routes: Routes, request: Request) -> Response:
 
 
 def operations_routes(
-    health: Health, page: PageReader, partitions: PartitionsReader | None
+    health: Health, page: PageReader, partitions: PartitionsReader | None, series_path: str = ""
 ) -> Routes:
     """The pages for operators: /, /healthz, /readyz, /metrics."""
 
@@ -64,7 +64,7 @@ def operations_routes(
         return text(503, "\n".join(reasons)) if reasons else text(200, "ready")
 
     async def metrics(_: Request) -> Response:
-        return metrics_response(page, partitions)
+        return metrics_response(page, partitions, series_path)
 
     routes = {
         "/": Route(("GET",), index, "this list"),

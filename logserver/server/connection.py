@@ -82,6 +82,7 @@ class Connection:
         "out",
         "out_bytes",
         "peer_host",
+        "peer_port",
         "poller",
         "repeat",
         "replies_waiting",
@@ -97,7 +98,7 @@ class Connection:
         self.listener = listener.name
         self.sock = sock
         self.fd = sock.fileno()
-        self.peer_host = host
+        self.peer_host, self.peer_port = host, 0
         self.local_address: tuple[str, int] = sock.getsockname()[:2]
         self.repeat: Repeat | None = None
         self.last_produced: tuple[str | bytes, int] | None = None
@@ -106,9 +107,7 @@ class Connection:
         self.out_bytes = 0
         self.replies_waiting = 0
         self.held_bytes = 0
-        self.closed = False
-        self.closing = False
-        self.touched = False
+        self.closed = self.closing = self.touched = False
         self.active_ms = server.uptime_ms()
         self.frame_since_ms = 0
         self._buffer: memoryview | None = None
@@ -119,14 +118,6 @@ class Connection:
         self._populating = False
         self._behind = False
         self.poller.add_reader(self.fd, self.on_readable)
-
-    @property
-    def peer_port(self) -> int:
-        """The port of the other end; 0 once it has gone away."""
-        try:
-            return int(self.sock.getpeername()[1])
-        except OSError:
-            return 0
 
     def on_readable(self) -> None:
         """Receive once and handle every whole frame; what is ready leaves as the round ends."""

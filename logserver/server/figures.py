@@ -6,6 +6,7 @@ for once a second, partitions are copied a few hundred at a time.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import resource
@@ -15,9 +16,10 @@ from logserver.statistics.layout import API_SLOTS, CLOSE_REASONS, ERROR_SLOTS
 from logserver.statistics.page import PageWriter
 from logserver.statistics.partitions import PartitionsWriter
 from logserver.statistics.runtime import RuntimeDirectory
+from logserver.statistics.series import Series, SeriesWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from logserver.broker.partition import Partition
     from logserver.server.server import Server
@@ -32,7 +34,16 @@ Figures = dict[str, "int | Sequence[int]"]
 class FiguresPublisher:
     """Copies what the server counts to the page; `more` adds the figures of other doors."""
 
-    __slots__ = ("_ended", "_page", "_partitions", "_runtime", "_server", "_turns", "more")
+    __slots__ = (
+        "_ended",
+        "_page",
+        "_partitions",
+        "_runtime",
+        "_series",
+        "_server",
+        "_turns",
+        "more",
+    )
 
     def __init__(self, server: Server, runtime: RuntimeDirectory) -> None:
         """Create the memory files. Raises OSError when the runtime directory cannot be ours."""
@@ -42,6 +53,7 @@ class FiguresPublisher:
         self._runtime = runtime
         self._page = PageWriter(runtime.page_path, generation=generation, pid=os.getpid())
         self._partitions = PartitionsWriter(runtime.partitions_path, generation=generation)
+        self._series = SeriesWriter(runtime.series_path)
         self._turns = 0
         self._ended = False
         self.more: list[Callable[[], dict[str, int]]] = []
@@ -62,7 +74,20 @@ class FiguresPublisher:
             figures |= source()
         self._page.publish(figures, server.now_ms())
         self._partitions.publish_some(server.broker.partitions_by_name, _partition_figures)
+        self._publish_series()
         server.loop.call_later(PUBLISH_S, self._publish)
+
+    def _publish_series(self) -> None:
+        series = self._server.broker.telemetry.series
+
+        def rows() -> Iterator[Series]:
+            for key, value in series.values().items():
+                name, *texts = key
+                yield Series(name, value, tuple(zip(key.labels, texts, strict=True)))
+
+        # A full memory file system: the last version stays until the next one fits.
+        with contextlib.suppress(OSError):
+            self._series.publish_some(series.version, rows)
 
     def _quick(self) -> Figures:
         server = self._server
@@ -97,6 +122,10 @@ class FiguresPublisher:
             "syncs": counters.syncs,
             "sync_failures": counters.sync_failures,
             "sync_duration_ns": server.sync_duration_ns.words(),
+            "client_metrics_instances": len(broker.telemetry.instances),
+            "client_metrics_pushes": broker.telemetry.pushes_count,
+            "client_metrics_series": len(broker.telemetry.series),
+            "client_metrics_dropped": broker.telemetry.series.dropped_count,
         }
 
     def _slow(self) -> Figures:

@@ -74,19 +74,21 @@ class Listener:
                     self._pause(error)
                 return
             try:
-                self._take(sock, address[0])
+                self._take(sock, address[0], address[1])
             except OSError as error:
                 logger.warning("lost a connection of %s: %s", address[0], error)
                 sock.close()
 
-    def _take(self, sock: socket.socket, host: str) -> None:
+    def _take(self, sock: socket.socket, host: str, port: int) -> None:
         server = self._server
         if not server.admit(host, sock.fileno()):
             sock.close()
             return
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        server.remember(self.connection_type(server, self, sock, host))
+        connection = self.connection_type(server, self, sock, host)
+        connection.peer_port = port
+        server.remember(connection)
 
     def _pause(self, error: OSError) -> None:
         logger.warning("cannot accept connections: %s; trying again", error.strerror)

@@ -9,6 +9,7 @@ from logserver.statistics.layout import METRICS, Metric
 from logserver.statistics.page import PageError, PageReader, PageWriter
 from logserver.statistics.partitions import PartitionFigures, PartitionsReader, PartitionsWriter
 from logserver.statistics.runtime import RuntimeDirectory
+from logserver.statistics.series import Series, SeriesWriter, read_series
 
 __all__ = [
     "METRICS",
@@ -21,4 +22,7 @@ __all__ = [
     "PartitionsReader",
     "PartitionsWriter",
     "RuntimeDirectory",
+    "Series",
+    "SeriesWriter",
+    "read_series",
 ]

@@ -177,6 +177,14 @@ METRICS: tuple[Metric, ...] = (
     ),
     _gauge("recovery_cut_bytes", "Bytes cut off at this start: torn, and never acknowledged."),
     _gauge("partitions_quarantined", "Partitions with damage below the durable mark."),
+    # what clients push of themselves
+    _gauge("client_metrics_instances", "Client instances that asked what to push, lately."),
+    _counter("client_metrics_pushes", "Pushes of client metrics that were taken."),
+    _gauge("client_metrics_series", "Series of client metrics shown here."),
+    _counter(
+        "client_metrics_dropped",
+        "Points of client metrics beyond logserver.client.metrics.series.max.",
+    ),
     # the statistics themselves and the HTTP side
     _counter("http_requests", "Requests to the HTTP port."),
     _counter("http_refused", "HTTP requests or connections refused."),

@@ -22,6 +22,7 @@ import stat
 SHARED_MEMORY = "/dev/shm"
 PAGE_FILE = "statistics"
 PARTITIONS_FILE = "partitions"
+SERIES_FILE = "series"
 OWN_PREFIX = f"logserver-{os.getuid()}-"
 PRIME = 2**61 - 1
 """The path as one number modulo a Mersenne prime: 61 bits of digest without importing one."""
@@ -54,6 +55,11 @@ class RuntimeDirectory:
         """The per-partition figures."""
         return os.path.join(self.path, PARTITIONS_FILE)
 
+    @property
+    def series_path(self) -> str:
+        """The series that clients pushed."""
+        return os.path.join(self.path, SERIES_FILE)
+
     def open(self) -> None:
         """Create the directory if needed; raise OSError when it cannot be ours alone.
 
@@ -82,7 +88,8 @@ class RuntimeDirectory:
         """
         if os.path.exists(self.page_path) and not is_abandoned(self.page_path):
             return
-        for path in (self.page_path, self.partitions_path):
+        series = (self.series_path, f"{self.series_path}.new")
+        for path in (self.page_path, self.partitions_path, *series):
             try:
                 os.unlink(path)
             except FileNotFoundError:

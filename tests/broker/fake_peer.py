@@ -35,6 +35,7 @@ class FakePeer:
     listener = "PLAINTEXT"
     local_address = ("127.0.0.1", 9092)
     peer_host = "127.0.0.1"
+    peer_port = 50_000
 
     def __init__(self) -> None:
         self.closed = False
@@ -42,6 +43,7 @@ class FakePeer:
         self.held_bytes = 0
         self.repeat: Repeat | None = None
         self.last_produced: tuple[str | bytes, int] | None = None
+        self.software = ("", "")
         self.answers: list[FakeReply] = []
 
     def reserve(self) -> FakeReply:

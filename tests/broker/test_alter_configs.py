@@ -6,7 +6,8 @@ from logwire import errors
 from logwire.messages import Message
 from tests.broker.control_bench import ControlBench
 
-TOPIC, BROKER = 2, 4
+TOPIC, BROKER, LOGGER, CLIENT_METRICS, GROUP = 2, 4, 8, 16, 32
+SESSION = "consumer.session.timeout.ms"
 SET, DELETE, APPEND, SUBTRACT = range(4)
 Operation = tuple[str, int, str | None]
 
@@ -138,7 +139,44 @@ REFUSED: list[tuple[int, str, list[Operation], int, str]] = [
     (BROKER, "1", [("log.segment.bytes", SET, "10")], 42, "Value must be at least 1048576"),
     (BROKER, "1", [("num.partition", SET, "2")], 42, "did you mean num.partitions?"),
     (BROKER, "", [("message.max.bytes", SET, "2000000000")], 42, "must fit into one request"),
+    (
+        BROKER,
+        "1",
+        [("ssl.client.auth", SET, "none")],
+        42,
+        "Cannot update these configs dynamically",
+    ),
+    (BROKER, "1", [("num.io.threads", SET, "x")], 42, "Not a number of type INT"),
+    (BROKER, "9" * 5000, [], 42, "Node id must be an integer, but it is: 99"),
     (3, "x", [("a", SET, "1")], 42, "Unknown resource type 3"),
+    (GROUP, "", [(SESSION, SET, "46000")], 42, "Default group resources are not allowed."),
+    (GROUP, "g", [("x", SET, "1")], 40, "Unknown group config name: x"),
+    (GROUP, "g", [(SESSION, SET, "1")], 40, "must be greater than or equal to group.consumer.min"),
+    (GROUP, "g", [(SESSION, SET, "x")], 40, "Not a number of type INT"),
+    (GROUP, "g", [(SESSION, SET, None)], 42, f"Null value not supported for : {SESSION}"),
+    (GROUP, "g", [(SESSION, APPEND, "5")], 40, f"Can't APPEND to key {SESSION} because its type"),
+    (CLIENT_METRICS, "", [("metrics", SET, "*")], 42, "Subscription name can't be empty"),
+    (CLIENT_METRICS, "m", [("x", SET, "1")], 42, "Unknown client metrics configuration: x"),
+    (
+        CLIENT_METRICS,
+        "m",
+        [("interval.ms", SET, "99")],
+        42,
+        "interval must be between 100 and 3600",
+    ),
+    (CLIENT_METRICS, "m", [("interval.ms", SET, "x")], 40, "Not a number of type INT"),
+    (CLIENT_METRICS, "m", [("match", SET, "a=b")], 40, "Illegal client matching pattern: a=b"),
+    (
+        CLIENT_METRICS,
+        "m",
+        [("match", SET, "client_id=(")],
+        40,
+        "Illegal client matching pattern: c",
+    ),
+    (CLIENT_METRICS, "m", [("metrics", APPEND, "a")], 40, "Can't APPEND to key metrics because"),
+    (LOGGER, "", [("root", SET, "INFO")], 42, "Node id must be an integer, but it is: "),
+    (LOGGER, "2", [("root", SET, "INFO")], 42, "Unexpected node id. Expected 1, but received 2"),
+    (LOGGER, "1", [("no.such", SET, "INFO")], 40, "Logger segment.ms does not exist!"),
 ]
 
 
@@ -158,6 +196,36 @@ def test_a_refused_alteration_changes_nothing(
     assert sentence in str(refused[1])
     assert bench.broker.image.configs == before
     assert not bench.context.after_sync
+
+
+def test_a_group_that_does_not_exist_may_be_configured(bench: ControlBench) -> None:
+    """It is kept for the day when it does; all of it may be deleted again."""
+    assert alter(bench, GROUP, "g", (SESSION, SET, "46000")) == (errors.NONE, None)
+    assert bench.context.after_sync
+    bench.restart(clean=False)
+    assert bench.broker.image.group_configs("g") == {SESSION: "46000"}
+    assert replace(bench, GROUP, "g") == (errors.NONE, None)
+    assert bench.broker.image.group_configs("g") == {}
+
+
+def test_a_kafka_setting_that_means_nothing_here_is_kept_with_a_warning(
+    bench: ControlBench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Tools that set a throttle around a move of partitions go on."""
+    rate = "follower.replication.throttled.rate"
+    assert alter(bench, BROKER, "1", (rate, SET, "1000")) == (errors.NONE, None)
+    assert f"{rate} is a Kafka setting that means nothing here" in caplog.text
+    bench.restart(clean=False)
+    assert bench.broker.image.broker_configs(1)[rate] == "1000"
+    assert alter(bench, BROKER, "1", (rate, DELETE, None)) == (errors.NONE, None)
+    assert bench.broker.image.broker_configs(1) == {}
+
+
+def test_loggers_are_not_altered_by_a_legacy_request(bench: ControlBench) -> None:
+    """It would have to name all of them."""
+    code, sentence = replace(bench, LOGGER, "1", root="INFO")
+    assert code == errors.INVALID_REQUEST
+    assert sentence == "Unknown resource type 8"
 
 
 def test_what_changes_nothing_is_accepted_and_writes_nothing(bench: ControlBench) -> None:

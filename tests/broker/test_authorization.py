@@ -5,10 +5,10 @@ from logwire.messages import APIS
 
 # org.apache.kafka.common.acl.AclOperation and org.apache.kafka.common.resource.ResourceType
 OPERATIONS = {
-    "ALTER", "ALTER_CONFIGS", "ANY", "CLUSTER_ACTION", "CREATE", "DELETE", "DESCRIBE",
-    "DESCRIBE_CONFIGS", "IDEMPOTENT_WRITE", "READ", "WRITE",
+    "ALTER", "ALTER_CONFIGS", "ANY", "CLUSTER_ACTION", "CREATE", "CREATE_TOKENS", "DELETE",
+    "DESCRIBE", "DESCRIBE_CONFIGS", "IDEMPOTENT_WRITE", "READ", "WRITE",
 }  # fmt: skip
-RESOURCES = {"CLUSTER", "DELEGATION_TOKEN", "GROUP", "NONE", "TOPIC", "TRANSACTIONAL_ID"}
+RESOURCES = {"CLUSTER", "DELEGATION_TOKEN", "GROUP", "NONE", "TOPIC", "TRANSACTIONAL_ID", "USER"}
 
 
 def test_every_row_is_of_an_api_we_know_in_the_words_of_kafka() -> None:

@@ -2,12 +2,12 @@
 
 import pytest
 
-from logserver.config import BROKER_KEYS, TOPIC_KEYS
+from logserver.config import BROKER_KEYS, CLIENT_METRICS_KEYS, GROUP_KEYS, TOPIC_KEYS
 from logwire import errors
 from logwire.messages import Message
 from tests.broker.control_bench import ControlBench
 
-TOPIC, BROKER = 2, 4
+TOPIC, BROKER, LOGGER, CLIENT_METRICS, GROUP = 2, 4, 8, 16, 32
 
 # What real tools ask for from day one (kafka-ui, Debezium, AKHQ, Connect).
 ASKED_TOPIC_KEYS = {
@@ -160,7 +160,12 @@ def test_keys_can_be_chosen_and_an_empty_choice_is_all(bench: ControlBench) -> N
         (TOPIC, "", 17, "the empty string is not allowed"),
         (BROKER, "2", 42, "Unexpected broker id, expected 1 or empty string, but received 2"),
         (BROKER, "abc", 42, "Broker id must be an integer, but it is: abc"),
-        (8, "1", 42, "Unsupported resource type: 8"),
+        (BROKER, "9" * 5000, 42, "Broker id must be an integer, but it is: 99"),
+        (LOGGER, "", 42, "Broker id must not be empty"),
+        (LOGGER, "2", 42, "Unexpected broker id, expected 1 but received 2"),
+        (LOGGER, "x", 42, "Broker id must be an integer, but it is: x"),
+        (CLIENT_METRICS, "", 42, "Client metrics subscription name must not be empty"),
+        (GROUP, "", 42, "Group name must not be empty"),
         (99, "x", 42, "Unsupported resource type: 99"),
     ],
 )
@@ -172,6 +177,52 @@ def test_resources_that_are_not_there_are_refused_one_by_one(
     assert (result["error_code"], result["configs"]) == (code, [])
     assert sentence in result["error_message"]
     assert (result["resource_type"], result["resource_name"]) == (kind, name)
+
+
+def test_a_group_is_described_whether_or_not_it_exists(bench: ControlBench) -> None:
+    """Its own value, then those of the broker key that is its default (KIP-848)."""
+    session, broker_key = "consumer.session.timeout.ms", "group.consumer.session.timeout.ms"
+    found = rows(describe(bench, GROUP, "g"))
+    assert list(found) == sorted(GROUP_KEYS)
+    assert all(row["config_type"] > 0 and row["documentation"] for row in found.values())
+    assert chain(found[session]) == [(broker_key, "45000", 5)]
+    alter(bench, GROUP, "g", session, "46000")
+    row = rows(describe(bench, GROUP, "g", [session]))[session]
+    assert (row["value"], row["config_source"], row["read_only"]) == ("46000", 8, False)
+    assert chain(row) == [(session, "46000", 8), (broker_key, "45000", 5)]
+
+
+def test_a_metrics_subscription_is_described_whether_or_not_it_exists(bench: ControlBench) -> None:
+    """Values that were set have one synonym, defaults none, as in Kafka."""
+    alter(bench, CLIENT_METRICS, "m", "interval.ms", "500")
+    found = rows(describe(bench, CLIENT_METRICS, "m"))
+    assert list(found) == sorted(CLIENT_METRICS_KEYS)
+    assert chain(found["interval.ms"]) == [("interval.ms", "500", 7)]
+    assert (found["match"]["value"], found["match"]["config_source"]) == ("", 5)
+    assert chain(found["match"]) == []
+
+
+def test_loggers_are_described_with_their_levels(bench: ControlBench) -> None:
+    """Those of this server and the root; without a type, as in Kafka."""
+    found = rows(describe(bench, LOGGER, "1"))
+    assert {"root", "logserver.broker.broker"} <= set(found)
+    assert {row["config_source"] for row in found.values()} == {6}
+    assert {row["config_type"] for row in found.values()} == {0}
+    assert list(rows(describe(bench, LOGGER, "1", ["root", "zzz"]))) == ["root"]
+
+
+def test_a_dynamic_key_that_means_nothing_here_is_shown_once_it_was_set(
+    bench: ControlBench,
+) -> None:
+    """kafka-reassign-partitions sets a throttle, looks whether it is there, and deletes it."""
+    rate = "leader.replication.throttled.rate"
+    assert rate not in rows(describe(bench, BROKER, "1"))
+    alter(bench, BROKER, "1", rate, "1000")
+    alter(bench, BROKER, "", "num.io.threads", "9")
+    found = rows(describe(bench, BROKER, "1"))
+    assert chain(found[rate]) == [(rate, "1000", 2)]
+    assert chain(found["num.io.threads"]) == [("num.io.threads", "9", 3)]
+    assert list(rows(describe(bench, BROKER, ""))) == ["num.io.threads"]
 
 
 def test_a_resource_that_is_named_often_is_answered_once(bench: ControlBench) -> None:

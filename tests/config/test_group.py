@@ -41,6 +41,7 @@ def test_a_value_that_the_broker_no_longer_allows_is_moved_into_its_bounds() -> 
         ({"share.delivery.count.limit": "11"}, "than or equal to group.share.max.delivery.count"),
         ({"streams.num.standby.replicas": "3"}, "less than or equal to group.streams.max.standby."),
         ({"share.auto.offset.reset": "by_duration:3h"}, "of the format 'by_duration:<PnDTnHnMn.nS"),
+        ({"share.auto.offset.reset": "LATEST"}, "The value must be either 'earliest', 'latest'"),
         ({"share.isolation.level": "serial"}, "one of: read_committed, read_uncommitted"),
     ],
 )
@@ -66,7 +67,7 @@ def test_a_session_outlasts_a_heartbeat_interval() -> None:
     assert str(caught.value) == f"{SESSION} must be greater than {HEARTBEAT}"
 
 
-@pytest.mark.parametrize("text", ["earliest", "LATEST", "by_duration:P1DT2H", "by_duration:PT0.5S"])
+@pytest.mark.parametrize("text", ["earliest", "latest", "by_duration:P1DT2H", "by_duration:PT0.5S"])
 def test_where_a_share_group_begins_is_read_as_kafka_reads_it(text: str) -> None:
     """Two words, or an ISO 8601 duration of days and time."""
     validate_group_configs(load({}), {"share.auto.offset.reset": text})

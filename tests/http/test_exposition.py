@@ -16,6 +16,8 @@ from logserver.statistics import (
     PageWriter,
     PartitionsReader,
     PartitionsWriter,
+    Series,
+    SeriesWriter,
 )
 from logserver.statistics.layout import BUILD_INFO, PARTITION_METRICS
 
@@ -28,12 +30,14 @@ def writer(tmp_path: Path) -> Iterator[PageWriter]:
     page.close()
 
 
-def rendered(writer: PageWriter, partitions: PartitionsReader | None = None) -> str:
+def rendered(
+    writer: PageWriter, partitions: PartitionsReader | None = None, series_path: str = ""
+) -> str:
     """The whole text."""
 
     async def collect() -> bytes:
         snapshot = PageReader(writer.path).snapshot()
-        return b"".join([piece async for piece in render(snapshot, partitions)])
+        return b"".join([piece async for piece in render(snapshot, partitions, series_path)])
 
     return asyncio.run(collect()).decode()
 
@@ -55,6 +59,25 @@ def test_every_metric_of_the_table_is_shown_with_its_kind_and_help(writer: PageW
         family = families[metric.name.removesuffix("_total")]
         assert family.type == metric.kind
         assert family.documentation == metric.help
+
+
+def test_what_clients_pushed_is_shown_by_name(writer: PageWriter, tmp_path: Path) -> None:
+    """Families stay together, in the order of names; texts of clients are escaped."""
+    writer.publish({}, 1)
+    path = str(tmp_path / "series")
+    rows = [
+        Series("kafka_client_b_total", 2.0, (("client_id", 'x"\\'),)),
+        Series("kafka_client_a", 1.5, (("client_id", "x"),)),
+        Series("kafka_client_b_total", 3.0, (("client_id", "y"),)),
+    ]
+    SeriesWriter(path).publish_some(1, lambda: iter(rows))
+    text = rendered(writer, series_path=path)
+    shown = samples(text)
+    assert shown["kafka_client_a", (("client_id", "x"),)] == 1.5
+    assert shown["kafka_client_b_total", (("client_id", 'x"\\'),)] == 2.0
+    assert shown["kafka_client_b_total", (("client_id", "y"),)] == 3.0
+    kinds = {family.name: family.type for family in text_string_to_metric_families(text)}
+    assert (kinds["kafka_client_a"], kinds["kafka_client_b"]) == ("gauge", "counter")
 
 
 def test_durations_are_seconds_and_counts_are_whole(writer: PageWriter) -> None:

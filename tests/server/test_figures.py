@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from logserver.broker.telemetry.instances import Instance
+from logserver.broker.telemetry.otlp import Point
+from logserver.broker.telemetry.series import Source
+from logserver.broker.telemetry.subscriptions import NOTHING
 from logserver.server.figures import FiguresPublisher
-from logserver.statistics import PageReader, PartitionsReader, RuntimeDirectory
+from logserver.statistics import (
+    PageReader,
+    PartitionsReader,
+    RuntimeDirectory,
+    Series,
+    read_series,
+)
 from tests.server.server_bench import ServerBench
 from tests.server.test_connection import RELAXED, produce
 
@@ -35,6 +45,27 @@ def test_what_happened_stands_on_the_page(tmp_path: Path) -> None:
     reader = PartitionsReader(runtime.partitions_path)
     (row,) = [figures for n in reader.rows() if (figures := reader.read(n)) is not None]
     assert (row.topic, row.partition, row.end_offset, row.high_watermark) == ("r", 0, 1, 1)
+    publisher.close()
+    assert not (tmp_path / "runtime").exists()
+    bench.close()
+
+
+def test_what_clients_pushed_is_published(tmp_path: Path) -> None:
+    """With the labels that tell series apart; the file goes with the others."""
+    bench = ServerBench(tmp_path / "data")
+    runtime = RuntimeDirectory(str(tmp_path / "runtime"))
+    publisher = FiguresPublisher(bench.server, runtime)
+    telemetry = bench.server.broker.telemetry
+    point = Point("org.apache.kafka.consumer.a", 2.0, is_monotonic=False, is_delta=False)
+    instance = Instance(bytes(16), NOTHING, 1, 0)
+    telemetry.export(Source("c", "g", "java", "4"), instance, [point], 10, 0)
+    publisher.start()
+    labels = (("client_id", "c"), ("group", "g"), ("software", "java"), ("version", "4"))
+    assert list(read_series(runtime.series_path)) == [
+        Series("kafka_client_consumer_a", 2.0, labels)
+    ]
+    page = PageReader(runtime.page_path).snapshot()
+    assert (page.value("client_metrics_pushes"), page.value("client_metrics_series")) == (1, 1)
     publisher.close()
     assert not (tmp_path / "runtime").exists()
     bench.close()
