@@ -87,6 +87,11 @@ class GroupBench:
         """Give the machine an event."""
         self.perform(self.group.step(event, self.now))
 
+    @property
+    def fresh_name(self) -> str:
+        """The id that the last join would get if it had none."""
+        return f"new-{self._ids}"
+
     # Verbs
 
     def join(self, member_id: str = "", *, version: int = 9, **fields: Any) -> Request:
@@ -98,7 +103,7 @@ class GroupBench:
             version,
             member_id,
             fields.get("instance"),
-            f"new-{self._ids}",
+            self.fresh_name,
             fields.get("client", "client"),
             fields.get("host", "/host"),
             fields.get("session_ms", SESSION_MS),
@@ -134,10 +139,14 @@ class GroupBench:
         self, member_id: str, generation: int | None = None, instance: str | None = None
     ) -> int:
         """Heartbeat; its error code."""
-        request = Request(12, 4)
         at = self.group.generation if generation is None else generation
-        self.step(Heartbeat(cast(Any, request), at, member_id, instance))
-        return request.code
+        return self.beating(member_id, at, instance).code
+
+    def beating(self, member_id: str, generation: int, instance: str | None = None) -> Request:
+        """Heartbeat."""
+        request = Request(12, 4)
+        self.step(Heartbeat(cast(Any, request), generation, member_id, instance))
+        return request
 
     def leave(self, *leavers: str | tuple[str, str | None], version: int = 5) -> Request:
         """LeaveGroup of member ids, or of (member id, instance id)."""
@@ -188,7 +197,7 @@ class GroupBench:
     def reloaded(self) -> GroupBench:
         """Another bench with the group as its last record says it."""
         bench = GroupBench()
-        bench.now = self.now
+        bench.now, bench.log, bench._ids = self.now, self.log[-1:], self._ids
         bench.group.apply("GroupMetadata", {"group": GROUP}, self.log[-1])
         bench.perform(bench.group.resume(bench.now))
         return bench
