@@ -220,12 +220,31 @@ def _assigned_count(broker: Broker, creatable: Message) -> int:
         if index in indexes:
             sentence = f"Found multiple manual partition assignments for partition {index}"
             raise Refusal(errors.INVALID_REPLICA_ASSIGNMENT, sentence)
-        require_own_replica(broker, assignment["broker_ids"])
         indexes.add(index)
     if indexes != set(range(len(indexes))):
         sentence = "partitions should be a consecutive 0-based integer sequence"
         raise Refusal(errors.INVALID_REPLICA_ASSIGNMENT, sentence)
+    require_assignments(broker, creatable["name"], creatable["assignments"])
     return len(indexes)
+
+
+def require_assignments(broker: Broker, name: str, assignments: list[Message]) -> None:
+    """Refuse a topic's manual assignments that name anything but this broker.
+
+    Where `logserver.replication.factor.max` is N > 1, N brokers are taken for granted, numbered
+    from 0 or from 1; one replica is kept, here, and a warning says so.
+    """
+    limit = broker.config.replication_factor_max
+    kept = False
+    for assignment in assignments:
+        broker_ids = assignment["broker_ids"]
+        distinct = {broker_id for broker_id in broker_ids if 0 <= broker_id <= limit}
+        if limit > REPLICAS and 0 < len(distinct) == len(broker_ids) <= limit:
+            kept = kept or broker_ids != [broker.config.node_id]
+        else:
+            require_own_replica(broker, broker_ids)
+    if kept:
+        logger.warning("%s: other brokers were named, one replica is kept here", name)
 
 
 def require_own_replica(broker: Broker, broker_ids: list[int]) -> None:

@@ -39,7 +39,7 @@ from logserver.config import (
 from logserver.config.foreign import DYNAMIC_FOREIGN_KEYS
 from logserver.config.group import group_default
 from logserver.config.key import TYPE_CODES
-from logserver.config.topic import default_of
+from logserver.config.topic import INTERNAL_SEGMENT_BYTES, default_of
 from logwire import errors
 from logwire.errors import Refusal
 from logwire.messages import Message
@@ -120,6 +120,13 @@ def topic_entries(config: BrokerConfig, image: Image, overrides: Mapping[str, st
             value, source = format_value(key.parse(overrides[name])), TOPIC_SOURCE
             chain.insert(0, (name, value, TOPIC_SOURCE))
         entries.append(Entry(key, value, source, chain))
+    internal = overrides.get(INTERNAL_SEGMENT_BYTES.name)
+    if internal is not None:
+        # Kafka hides its internal keys until they are set.
+        name = INTERNAL_SEGMENT_BYTES.name
+        chain = [(name, internal, TOPIC_SOURCE)]
+        entries.append(Entry(INTERNAL_SEGMENT_BYTES, internal, TOPIC_SOURCE, chain))
+        entries.sort(key=lambda entry: entry.key.name)
     return entries
 
 

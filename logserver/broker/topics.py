@@ -21,7 +21,7 @@ from logserver.broker.create_topics import (
     partition_record,
     prepare_directories,
     remove,
-    require_own_replica,
+    require_assignments,
     require_room,
     storage_refusal,
 )
@@ -173,8 +173,7 @@ def _additional(broker: Broker, wanted: Message) -> int:
                 f"{len(assignments)} assignment(s) were specified."
             )
             raise Refusal(errors.INVALID_REPLICA_ASSIGNMENT, sentence)
-        for assignment in assignments:
-            require_own_replica(broker, assignment["broker_ids"])
+        require_assignments(broker, name, assignments)
     require_room(broker, additional)
     return additional
 

@@ -66,6 +66,25 @@ def test_a_larger_factor_is_accepted_where_the_property_says_so(
     assert "b: 3 replicas were asked for, 1 is kept" in caplog.text
 
 
+def test_other_brokers_may_be_named_where_the_property_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As many as the property allows, each once; one replica is kept, here."""
+    bench = ControlBench({"logserver.replication.factor.max": "3"})
+    rows = create(bench, assigned("b", (0, [0, 1]), (1, [2])), assigned("c", (0, [1, 1])))
+    assert [row["error_code"] for row in rows] == [errors.NONE, errors.INVALID_REPLICA_ASSIGNMENT]
+    assert [
+        part.replicas for part in bench.broker.image.topics_by_name["b"].partitions.values()
+    ] == [
+        [1],
+        [1],
+    ]
+    assert "b: other brokers were named, one replica is kept here" in caplog.text
+    for ids in ([0, 1, 2, 3], [4], [-1], []):
+        (row,) = create(bench, assigned("d", (0, ids)))
+        assert row["error_code"] == errors.INVALID_REPLICA_ASSIGNMENT
+
+
 def test_validation_alone_creates_nothing(bench: ControlBench) -> None:
     """The answer is that of a creation, nothing is written."""
     end_offset = bench.broker.metadata_log.log.end_offset

@@ -179,6 +179,16 @@ def test_resources_that_are_not_there_are_refused_one_by_one(
     assert (result["resource_type"], result["resource_name"]) == (kind, name)
 
 
+def test_an_internal_key_of_a_topic_is_shown_once_it_is_set(bench: ControlBench) -> None:
+    """Kafka's own tests look for it."""
+    internal = "internal.segment.bytes"
+    assert internal not in rows(describe(bench, TOPIC, "a"))
+    alter(bench, TOPIC, "a", internal, "2048")
+    found = rows(describe(bench, TOPIC, "a"))
+    assert chain(found[internal]) == [(internal, "2048", 1)]
+    assert list(found) == sorted(found)
+
+
 def test_a_group_is_described_whether_or_not_it_exists(bench: ControlBench) -> None:
     """Its own value, then those of the broker key that is its default (KIP-848)."""
     session, broker_key = "consumer.session.timeout.ms", "group.consumer.session.timeout.ms"
