@@ -7,7 +7,8 @@ import threading
 from pathlib import Path
 
 from logwire import batch, frame, messages
-from tools.record_vectors import Exchange, Proxy, Recorder, record_metadata
+from logwire.messages import group_records
+from tools.record_vectors import Exchange, Proxy, Recorder, record_groups, record_metadata
 
 LOOPBACK = ("127.0.0.1", 0)
 
@@ -23,7 +24,7 @@ def answer_each_request(listener: socket.socket) -> None:
 
 
 def test_the_proxy_carries_frames_and_keeps_requests_with_their_answers(tmp_path: Path) -> None:
-    """Two requests of an API that is served, and one that is not."""
+    """Two requests of an API that is spoken here, and one that is not."""
     server = socket.create_server(LOOPBACK)
     threading.Thread(target=answer_each_request, args=(server,), daemon=True).start()
     proxy = Proxy(LOOPBACK, server.getsockname())
@@ -45,7 +46,7 @@ def test_the_proxy_carries_frames_and_keeps_requests_with_their_answers(tmp_path
 
 def test_the_recorder_keeps_a_few_exchanges_of_different_length() -> None:
     """Repetitions and long frames teach nothing."""
-    recorder = Recorder()
+    recorder = Recorder({3})
     for size in (10, 10, 20, 30, 40, 5_000):
         recorder.record(Exchange(3, 12, bytes(size), b"answer"))
     recorder.record(Exchange(99, 5, b"no such API", b""))
@@ -68,4 +69,28 @@ def test_metadata_records_are_taken_out_of_a_log(tmp_path: Path) -> None:
     assert [(row["record"], row["value"]) for row in rows] == [
         ("RemoveTopicRecord", removal.hex()),
         ("TopicRecord", topic.hex()),
+    ]
+
+
+def test_group_records_are_taken_out_of_all_partitions_of_the_offsets_topic(
+    tmp_path: Path,
+) -> None:
+    """Deletions count as a kind of their own; what share groups write is passed over."""
+    key = group_records.encode_key("GroupMetadata", {"group": "g"})
+    value = group_records.encode_value("GroupMetadata", 4, {})
+    share = b"\0\x0b\0\1g"
+    logs: list[list[tuple[bytes, bytes | None]]] = [
+        [(key, value), (share, b"")],
+        [(key, None), (key, value)],
+    ]
+    for partition, rows in enumerate(logs):
+        folder = tmp_path / f"__consumer_offsets-{partition}"
+        folder.mkdir()
+        log = batch.encode_batch([(*row, (), 0) for row in rows])
+        (folder / "00000000000000000000.log").write_bytes(log)
+    out = tmp_path / "records.jsonl"
+    assert record_groups(tmp_path, out) == 2
+    assert [json.loads(line) for line in out.read_text().splitlines()] == [
+        {"record": "GroupMetadata", "key": key.hex(), "value": value.hex()},
+        {"record": "GroupMetadata", "key": key.hex(), "value": None},
     ]
