@@ -15,8 +15,8 @@ Not in the language: backreferences and looking around; with them matching canno
     program   instructions, tuples (op, operand, next), and the one to begin with:
               CHARACTER mask next | SPLIT other next | POSITION kind next | MATCH
 
-What a hostile expression can cost is bounded here: length of the program (repeats are copied out),
-depth of nesting. What it can cost to run is bounded in `regex`.
+What a hostile expression can cost is bounded here: length of text and program (repeats are copied
+out), depth of nesting. What it can cost to run is bounded in `regex`.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ BEGIN, END, WORD_BOUNDARY, NO_WORD_BOUNDARY = range(4)
 # An alternative of 200 topic names fits. Copied-out repeats are what reaches it.
 INSTRUCTIONS_COUNT_MAX = 10_000
 NESTING_MAX = 100
+# 500 names of topics; read in some 50 ms.
+TEXT_CHARACTERS_MAX = 20_000
 REPEAT_MAX = 1000  # RE2's
 
 ANY = (1 << 128) - 1
@@ -109,6 +111,8 @@ _OCTAL = re.compile(r"\\(0[0-7]{0,2}|[1-7][0-7]{1,2})")
 
 def parse(text: str) -> Node:
     """The expression as a tree. Raises PatternError."""
+    if len(text) > TEXT_CHARACTERS_MAX:
+        raise PatternError("expression too large")
     parser = _Parser(text)
     node = parser.alternatives(0)
     if parser.position < len(text):
