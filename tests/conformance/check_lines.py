@@ -1,4 +1,4 @@
-"""Programs of ours in other languages: they print "PASS name" or "FAIL name: why" for each check."""
+"""Programs of ours in other languages: a line "PASS name" or "FAIL name: why" for each check."""
 
 from __future__ import annotations
 

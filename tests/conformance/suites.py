@@ -8,6 +8,8 @@ from typing import Protocol
 from tests.conformance.go_clients import suite as go_clients
 from tests.conformance.kafka_java import suite as kafka_java
 from tests.conformance.kafka_python import suite as kafka_python
+from tests.conformance.kafka_tools import suite as kafka_tools
+from tests.conformance.kafkajs import suite as kafkajs
 from tests.conformance.librdkafka import suite as librdkafka
 from tests.conformance.outcome import Outcome
 
@@ -26,7 +28,9 @@ class Suite(Protocol):
 
 SUITES: dict[str, Suite] = {
     "kafka_java": kafka_java,
+    "kafka_tools": kafka_tools,
     "librdkafka": librdkafka,
     "kafka_python": kafka_python,
     "go_clients": go_clients,
+    "kafkajs": kafkajs,
 }

@@ -37,6 +37,8 @@ func fill(ctx context.Context, server, topic string, codec kafka.Compression) er
 	writer := &kafka.Writer{
 		Addr: kafka.TCP(server), Topic: topic, Compression: codec, Balancer: &kafka.Hash{},
 		RequiredAcks: kafka.RequireAll, BatchTimeout: 10 * time.Millisecond,
+		// Not the shared one: it would remember that the topic was not there.
+		Transport: &kafka.Transport{},
 	}
 	defer writer.Close()
 	batch := make([]kafka.Message, records)
