@@ -370,7 +370,8 @@ class Server:
     def stop_accepting(self) -> None:
         """Take no more connections and no more requests; what was asked gets its answer.
 
-        Who waits for records hears now that there are none: it will ask the next server.
+        Who waits for records hears now that there are none, who waits for others to join a group
+        that this is not the coordinator: they will ask the next server.
         """
         self.draining = True
         for listener in self.listeners:
@@ -378,6 +379,7 @@ class Server:
         for connection in self.connections.values():
             connection.stop_reading()
         self.broker.waits.expire_all(self.broker)
+        self.broker.coordinators.stop()
         self.turn()
 
     def busy(self) -> bool:

@@ -127,8 +127,12 @@ class GroupReader:
 
     def ask_to_join(self) -> dict[str, Any]:
         """The answer to a JoinGroup."""
+        return self.patiently(JOIN_GROUP, self.join_request())
+
+    def join_request(self) -> dict[str, Any]:
+        """A member that knows one assignor."""
         protocols = [{"name": "range", "metadata": b"\x00\x00\x00\x00\x00\x00\xff\xff\xff\xff"}]
-        request = {
+        return {
             "group_id": self.group_id,
             "session_timeout_ms": SESSION_MS,
             "rebalance_timeout_ms": SESSION_MS,
@@ -138,7 +142,6 @@ class GroupReader:
             "protocols": protocols,
             "reason": "crash test",
         }
-        return self.patiently(JOIN_GROUP, request)
 
     def assignment(self) -> bytes:
         """Something that tells this generation from every other."""
