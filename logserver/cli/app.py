@@ -19,6 +19,7 @@ from logserver.cli.consume import consume
 from logserver.cli.dump import dump
 from logserver.cli.exits import EXIT_MEANINGS, CommandError, Exit, tell
 from logserver.cli.group import group
+from logserver.cli.importing import import_
 from logserver.cli.options import suggestion
 from logserver.cli.pages import Page, PageGroup
 from logserver.cli.produce import produce
@@ -71,7 +72,7 @@ def app() -> None:
 
 
 app.add_command(Serve("serve", callback=_serve, help="Run the server."))
-for command in (topic, produce, consume, group, dump, verify):
+for command in (topic, produce, consume, group, dump, verify, import_):
     app.add_command(command)
 
 

@@ -12,6 +12,7 @@ that something else filled is refused before a byte of it is touched.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from random import Random
 from typing import Final, NamedTuple
 
@@ -85,12 +86,22 @@ def check_node(identity: Identity, path: str, node_id: int) -> None:
         )
 
 
-def create_identity(files: Files, path: str, node_id: int, random: Random) -> Identity:
+def create_identity(
+    files: Files,
+    path: str,
+    node_id: int,
+    random: Random,
+    *,
+    cluster_id: str = "",
+    beside: Collection[str] = (),
+) -> Identity:
     """Give a new directory its identity, durably. Raises StorageError if it is not empty.
 
-    The mark is written first: beside an identity its absence means that it was lost.
+    The mark is written first: beside an identity its absence means that it was lost. An import
+    brings the cluster id, and the names of what it has put there.
     """
-    foreign = [name for name in files.list_directory(path) if not _is_harmless(name)]
+    names = set(files.list_directory(path)).difference(beside)
+    foreign = [name for name in sorted(names) if not _is_harmless(name)]
     if foreign:
         raise StorageError(
             Kind.IDENTITY,
@@ -101,7 +112,7 @@ def create_identity(files: Files, path: str, node_id: int, random: Random) -> Id
     if not mark.known:
         mark.write()
         mark.close()
-    identity = Identity(format_uuid(_uuid(random)), node_id, _uuid(random))
+    identity = Identity(cluster_id or format_uuid(_uuid(random)), node_id, _uuid(random))
     lines = [
         f"version={META_VERSION}",
         f"cluster.id={identity.cluster_id}",

@@ -1,0 +1,73 @@
+"""One file from one directory to another: linked where that is safe and possible, else copied.
+
+Only what is never written again may be linked: a link is the same file under two names. A sealed
+segment is so, in Kafka's directory and in ours; both unlink such a file and never change it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Final
+
+COPY_BYTES: Final = 16 << 20
+FILE_MODE: Final = 0o600
+# No link across file systems, to another user's file (fs.protected_hardlinks), or where links are
+# not known at all: a copy is right in each of these cases.
+NO_LINK: Final = frozenset((errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP))
+
+
+class Transfer:
+    """Carries files and counts: `linked_bytes`, `copied_bytes`. With `links` off all is copied."""
+
+    __slots__ = ("copied_bytes", "linked_bytes", "links")
+
+    def __init__(self, *, links: bool) -> None:
+        self.links = links
+        self.linked_bytes = 0
+        self.copied_bytes = 0
+
+    def carry(self, source: str, target: str) -> None:
+        """Give a file that is never written again a second name, or copy it. Raises OSError."""
+        if self.links:
+            try:
+                os.link(source, target, follow_symlinks=False)
+            except OSError as error:
+                if error.errno not in NO_LINK:
+                    raise
+                self.links = False  # the next one would fail as well
+            else:
+                self.linked_bytes += os.stat(target).st_size
+                return
+        self.copy(source, target)
+
+    def copy(self, source: str, target: str, size_bytes: int | None = None) -> int:
+        """Copy a file, or its first bytes, to a new one; how many. Raises OSError.
+
+        What the source grows by meanwhile may be left out. The copy is not synced.
+        """
+        reading = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            writing = os.open(target, flags, FILE_MODE)
+            try:
+                left = os.fstat(reading).st_size if size_bytes is None else size_bytes
+                copied_bytes = _copy(reading, writing, left)
+            finally:
+                os.close(writing)
+        finally:
+            os.close(reading)
+        self.copied_bytes += copied_bytes
+        return copied_bytes
+
+
+def _copy(reading: int, writing: int, left_bytes: int) -> int:
+    copied_bytes = 0
+    while left_bytes > 0:
+        # In the kernel: no byte passes through here, and some file systems share the blocks.
+        count = os.copy_file_range(reading, writing, min(left_bytes, COPY_BYTES))
+        if not count:
+            break
+        copied_bytes += count
+        left_bytes -= count
+    return copied_bytes
