@@ -97,6 +97,8 @@ def handle_list_groups(broker: Broker, request: Message, _context: Context) -> M
             if types and row["group_type"].lower() not in types:
                 continue
             rows.append(row)
+    # Nobody promises an order, but clients were seen to expect that of Kafka: newer kinds first.
+    rows.sort(key=lambda row: row["group_type"] == "classic")
     return {"error_code": errors.NONE, "groups": rows}
 
 
