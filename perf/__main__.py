@@ -18,12 +18,13 @@ from pathlib import Path
 from time import monotonic
 
 from perf.batches import LoadError
+from perf.catalogue import SCENARIOS
 from perf.control import TOPIC, control
 from perf.lifetime import Make, lifetime
 from perf.machine import commit, file_system, header
 from perf.pairs import Side, measure, run_scenario
 from perf.report import Report
-from perf.scenarios import QUICK, SCENARIOS, Bench, Plan, Scenario
+from perf.scenarios import QUICK, Bench, Plan, Scenario
 from perf.servers import (
     DURABLE,
     RELAXED,

@@ -50,6 +50,27 @@ class Answer:
         self._position += size
         return self._data[start : start + size].decode()
 
+    def skip(self, size: int) -> bytes:
+        """So many bytes."""
+        start = self._position
+        self._position += size
+        return self._data[start : self._position]
+
+    def uvarint(self) -> int:
+        """An unsigned varint, as compact lengths are written."""
+        value = shift = 0
+        while True:
+            (byte,) = self.take("B")
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value
+            shift += 7
+
+    def compact(self) -> str | None:
+        """A compact string or null."""
+        size = self.uvarint() - 1
+        return None if size < 0 else self.skip(size).decode()
+
     def array(self) -> range:
         """The number of entries of an array, to iterate over."""
         return range(max(0, self.take("i")[0]))

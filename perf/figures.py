@@ -32,7 +32,10 @@ class Target(NamedTuple):
 
 
 class Limit(NamedTuple):
-    """One row of the summary: an absolute figure of ours."""
+    """One row of the summary: an absolute figure of ours.
+
+    `key` is a figure of the server's life, or "scenario figure".
+    """
 
     key: str
     title: str
@@ -68,6 +71,9 @@ TARGETS = [
     Target("durable-64", RATE, "durable, 1 KB, 64 in flight", "req/s", 14, 20),
     Target("durable-64", RATE, "  against Kafka's relaxed rate", "req/s", 3, 4,
            their_scenario="produce-1k"),
+    Target("group-throughput", "mb_per_s", "16 partitions to a group of 4 Java consumers", "MB/s",
+           1.5, 1.5),
+    less("group-latency", P99, "  4,000 records of 1 KB a second, P99", "us", 0.5, 0.5),
 ]  # fmt: skip
 LIMITS = [
     Limit("anonymous_mb", "anonymous memory after 10 GB in and out", "MB", 100, 60),
@@ -75,7 +81,11 @@ LIMITS = [
     Limit("ready_empty_s", "ready after start, empty", "s", 0.5, 0.2),
     Limit("ready_clean_s", "  clean, 10 GB", "s", 0.7, 0.4),
     Limit("ready_killed_s", "  kill -9, 10 GB, under 20 MB/s of durable produce", "s", 2, 1),
-]
+    Limit("join-classic p50_us", "100 members join a classic group", "us", 1e6, 1e6),
+    Limit("join-consumer p50_us", "100 members join a KIP-848 group", "us", 5e5, 5e5),
+    Limit("commits-10k p99_of_limit", "10,000 commits a second: P99 of what is allowed (10 ms, or "
+          "three syncs)", "x", 1, 1),
+]  # fmt: skip
 
 
 class Ratio(NamedTuple):

@@ -68,7 +68,7 @@ class Report:
                     f"{target.scenario} {target.key}",
                     verdict(ratio.ratio, target.floor, target.goal, higher_is_better=better),
                 ))  # fmt: skip
-        own = self.lifetimes.get(self.ours, {})
+        own = self.absolute(self.ours)
         for limit in LIMITS:
             if limit.key in own:
                 value = own[limit.key]
@@ -96,22 +96,33 @@ class Report:
         head = ["figure", self.theirs or "", self.ours, "ratio (range, pairs)", *words]
         return table(head, rows) if rows else ""
 
+    def absolute(self, side: str) -> Figures:
+        """One side's figures by the keys of LIMITS: of its life, and medians of scenarios."""
+        found = dict(self.lifetimes.get(side, {}))
+        for limit in LIMITS:
+            scenario, _, key = limit.key.partition(" ")
+            if scenario in self.results and side in (self.ours, self.theirs):
+                values = self.results[scenario].series(side, key)
+                if values:
+                    found[limit.key] = median(values)
+        return found
+
     def limits(self) -> str:
         """The table of absolute figures."""
-        own = self.lifetimes.get(self.ours)
-        if not own:
-            return ""
-        other = self.lifetimes.get(self.theirs or "", {})
+        own, other = self.absolute(self.ours), self.absolute(self.theirs or "")
         rows = []
         for limit in LIMITS:
+            if limit.key not in own:
+                continue
             word = verdict(own[limit.key], limit.floor, limit.goal, higher_is_better=False)
-            peer = number(other[limit.key]) + " " + limit.unit if other else "-"
+            peer = f"{number(other[limit.key])} {limit.unit}" if limit.key in other else "-"
             title = limit.title.replace("10 GB", f"{self.log_gb} GB")
             rows.append([
                 title, peer, f"**{number(own[limit.key])} {limit.unit}**",
                 f"{limit.floor:g}", f"{limit.goal:g}", word,
             ])  # fmt: skip
-        return table(["figure", self.theirs or "-", self.ours, "floor", "goal", "verdict"], rows)
+        head = ["figure", self.theirs or "-", self.ours, "floor", "goal", "verdict"]
+        return table(head, rows) if rows else ""
 
     def details(self) -> str:
         """Medians of every scenario and side; percentiles of all valid runs merged."""

@@ -5,7 +5,7 @@ topic, and leaves a machine without dirty pages. The reading back is outside the
 batches that hold as many 1 KB records as fit; MB and GB are decimal; a request is one Produce with
 acks=all, or one Fetch.
 
-Each scenario is a row of SCENARIOS; `--scenario` takes its name.
+The rows that name a run and its size are in `catalogue`.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from perf.control import Control, connect, control
 from perf.histogram import summary_us
 from perf.machine import Sample, sample, settle, usage
 from perf.open_loop import Consumer, Load, Schedule
-from perf.servers import DURABLE, RELAXED, Server
+from perf.servers import RELAXED, Server
 from perf.wire import produce_frames
 
 KIB = 1024
@@ -244,26 +244,3 @@ def fixed(per_s: float) -> Callable[[Bench], float]:
 def half(bench: Bench) -> float:
     """Half of what the other side can do at most."""
     return bench.half_rate
-
-
-SCENARIOS = [
-    Scenario("produce-1k", "one 1 KB record a request, 4 in flight", produce(KIB, 4, RELAXED)),
-    Scenario("produce-16k", "16 KB batches, 4 in flight", produce(16 * KIB, 4, RELAXED)),
-    Scenario("produce-64k", "64 KB batches, 4 in flight", produce(64 * KIB, 4, RELAXED)),
-    Scenario("produce-1m", "1 MB batches, 4 in flight", produce(1024 * KIB, 4, RELAXED)),
-    Scenario("fetch-64k", "replay from page cache, 64 KB a fetch, 4 in flight", fetch(64 * KIB, 4)),
-    Scenario("fetch-1m", "replay from page cache, 1 MB a fetch, 4 in flight", fetch(1024 * KIB, 4)),
-    Scenario("wide-16", "16 connections, 1 in flight each, 1 KB", produce_wide(16)),
-    Scenario("end-to-end-half", "produce to consumer, half of the peer's maximum, 1 KB",
-             stream(half, KIB, 1, RELAXED)),
-    Scenario("end-to-end-10k", "produce to consumer, 10,000 a second of 1 KB",
-             stream(fixed(10_000), KIB, 1, RELAXED)),
-    Scenario("end-to-end-durable", "produce to consumer, durable, 1,000 a second of 1 KB",
-             stream(fixed(1000), KIB, 1, DURABLE)),
-    Scenario("fan-out-8", "8 consumers tail 300 batches of 64 KB a second",
-             stream(fixed(300), 64 * KIB, 8, RELAXED)),
-    Scenario("durable-1", "1 KB, synced before the answer, 1 in flight", produce(KIB, 1, DURABLE)),
-    Scenario("durable-8", "1 KB, synced before the answer, 8 in flight", produce(KIB, 8, DURABLE)),
-    Scenario("durable-64", "1 KB, synced before the answer, 64 in flight",
-             produce(KIB, 64, DURABLE)),
-]  # fmt: skip

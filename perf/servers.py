@@ -33,7 +33,11 @@ again before its old session ends."""
 UNLIMITED = str(2**63 - 1)
 RELAXED = {"flush.messages": UNLIMITED, "flush.ms": UNLIMITED}
 DURABLE = {"flush.messages": "1", "flush.ms": UNLIMITED}
-DELETED_AT_ONCE = {"log.segment.delete.delay.ms": "100"}  # Kafka's is in server.properties
+OURS = {  # Kafka's are in server.properties
+    "log.segment.delete.delay.ms": "100",
+    "group.initial.rebalance.delay.ms": "0",
+    "group.consumer.assignment.interval.ms": "0",
+}
 SETTINGS_TOLD = {
     "flush.messages", "flush.ms", "segment.bytes", "message.timestamp.type", "compression.type",
     "index.interval.bytes", "min.insync.replicas", "max.message.bytes", "num.io.threads",
@@ -177,7 +181,7 @@ class Logserver(Server):
     def command(self) -> tuple[list[str], dict[str, str]]:
         """`python -m logserver.cli serve`, the checkout in front of whatever is installed."""
         host, port = self.address
-        settings = DELETED_AT_ONCE | self.extra
+        settings = OURS | self.extra
         options = [f"--set={key}={value}" for key, value in settings.items()]
         command = [
             sys.executable, "-m", "logserver.cli", "serve", "--data-dir", str(self.data),
