@@ -34,7 +34,12 @@ from logserver.broker.telemetry.subscriptions import check_subscription
 from logserver.broker.topic_names import refusal_of
 from logserver.config import BROKER_KEYS, GROUP_KEYS, TOPIC_KEYS, ConfigError, Key, topic_config
 from logserver.config.broker import unknown_key
-from logserver.config.foreign import DYNAMIC_FOREIGN_KEYS, FOREIGN_KEYS
+from logserver.config.foreign import (
+    FOREIGN_KEYS,
+    dynamic_foreign_key,
+    needs_broker,
+    needs_listener,
+)
 from logserver.config.group import validate_group_configs
 from logwire import errors
 from logwire.errors import Refusal
@@ -50,6 +55,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SET, DELETE, APPEND, SUBTRACT = 0, 1, 2, 3
+
+# What is written down of a secret that is of no use here.
+HIDDEN = "[hidden]"
 
 
 def handle_incremental_alter_configs(broker: Broker, request: Message, context: Context) -> Message:
@@ -159,7 +167,7 @@ _REQUIRED: dict[int, Callable[[Broker, str], None]] = {
 # Where list items can be appended; of other kinds Kafka knows no list.
 _KEYS: dict[int, Mapping[str, Key]] = {
     TOPIC_RESOURCE: TOPIC_KEYS,
-    BROKER_RESOURCE: {**DYNAMIC_FOREIGN_KEYS, **BROKER_KEYS},
+    BROKER_RESOURCE: BROKER_KEYS,
     GROUP_RESOURCE: GROUP_KEYS,
     CLIENT_METRICS_RESOURCE: {},
 }
@@ -168,7 +176,7 @@ _KEYS: dict[int, Mapping[str, Key]] = {
 def _altered(resource: Message, before: dict[str, str]) -> dict[str, str]:
     """The overrides after the operations of an incremental request."""
     _require_distinct(resource)
-    keys = _KEYS[resource["resource_type"]]
+    kind = resource["resource_type"]
     after = dict(before)
     for config in resource["configs"]:
         name, operation, text = config["name"], config["config_operation"], config["value"]
@@ -179,8 +187,14 @@ def _altered(resource: Message, before: dict[str, str]) -> dict[str, str]:
             raise Refusal(errors.INVALID_REQUEST, f"Unknown operation {operation} for {name}")
         if text is None:
             raise Refusal(errors.INVALID_REQUEST, f"Null value not supported for : {name}")
-        after[name] = text if operation == SET else _edited(keys.get(name), config, after)
+        after[name] = text if operation == SET else _edited(_list_key(kind, name), config, after)
     return after
+
+
+def _list_key(kind: int, name: str) -> Key | None:
+    """The row of a key whose items shall be changed."""
+    key = _KEYS[kind].get(name)
+    return dynamic_foreign_key(name) if key is None and kind == BROKER_RESOURCE else key
 
 
 def _edited(key: Key | None, config: Message, after: dict[str, str]) -> str:
@@ -238,26 +252,13 @@ def _validate_subscription(_: Broker, _name: str, _before: Overrides, after: Ove
 
 
 def _validate_broker(broker: Broker, name: str, before: Overrides, after: Overrides) -> None:
-    fixed, foreign = [], []
-    for key_name, text in after.items():
-        if key_name not in _KEYS[BROKER_RESOURCE]:
-            if key_name not in FOREIGN_KEYS:
-                raise Refusal(errors.INVALID_REQUEST, unknown_key(key_name))
-            fixed.append(key_name)
-            continue
-        if before.get(key_name) != text and not _KEYS[BROKER_RESOURCE][key_name].dynamic:
-            fixed.append(key_name)
-        if key_name not in BROKER_KEYS:
-            foreign.append(key_name)
-    if fixed:
-        sentence = f"Cannot update these configs dynamically: [{', '.join(sorted(fixed))}]"
-        raise Refusal(errors.INVALID_REQUEST, sentence)
+    _require_dynamic(before, after)
+    foreign = [key_name for key_name in after if key_name not in BROKER_KEYS]
+    _validate_foreign(name, foreign, after)
     defaults = after if name == "" else broker.image.configs.get((BROKER_RESOURCE, ""), {})
     own_name = str(broker.config.node_id)
     own = after if name else broker.image.configs.get((BROKER_RESOURCE, own_name), {})
     try:
-        for key_name in foreign:
-            DYNAMIC_FOREIGN_KEYS[key_name].parse(after[key_name])
         altered = broker.config.with_dynamic({**defaults, **own})
         for topic in broker.image.topics_by_name:
             topic_config(altered, broker.image.topic_configs(topic))
@@ -268,6 +269,43 @@ def _validate_broker(broker: Broker, name: str, before: Overrides, after: Overri
             logger.warning(
                 "%s is a Kafka setting that means nothing here; kept for tools", key_name
             )
+
+
+def _require_dynamic(before: Overrides, after: Overrides) -> None:
+    """Refuse broker keys that are fixed at start, or that nobody knows."""
+    fixed = []
+    for key_name, text in after.items():
+        if key_name in BROKER_KEYS:
+            if before.get(key_name) != text and not BROKER_KEYS[key_name].dynamic:
+                fixed.append(key_name)
+        elif dynamic_foreign_key(key_name) is None:
+            if key_name not in FOREIGN_KEYS:
+                raise Refusal(errors.INVALID_REQUEST, unknown_key(key_name))
+            fixed.append(key_name)
+    if fixed:
+        sentence = f"Cannot update these configs dynamically: [{', '.join(sorted(fixed))}]"
+        raise Refusal(errors.INVALID_REQUEST, sentence)
+
+
+def _validate_foreign(resource_name: str, foreign: list[str], after: Overrides) -> None:
+    """Refuse what Kafka would of dynamic keys that mean nothing here; secrets leave `after`."""
+    stores = sorted(filter(needs_listener, foreign))
+    if stores:
+        start = "These security configs can be dynamically updated only per-listener using the"
+        raise Refusal(errors.INVALID_REQUEST, f"{start} listener prefix: [{', '.join(stores)}]")
+    of_one = sorted(filter(needs_broker, foreign))
+    if of_one and not resource_name:
+        start = "Cannot update these configs at default cluster level, broker id must be specified"
+        raise Refusal(errors.INVALID_REQUEST, f"{start}: [{', '.join(of_one)}]")
+    for key_name in foreign:
+        key = dynamic_foreign_key(key_name)
+        assert key is not None
+        try:
+            key.parse(after[key_name])
+        except ConfigError as error:
+            raise Refusal(errors.INVALID_REQUEST, str(error)) from None
+        if key.type == "password":
+            after[key_name] = HIDDEN
 
 
 # Refuse overrides that could not take effect: broker, resource name, before, after.

@@ -36,7 +36,7 @@ from logserver.config import (
     Key,
     format_value,
 )
-from logserver.config.foreign import DYNAMIC_FOREIGN_KEYS
+from logserver.config.foreign import dynamic_foreign_key
 from logserver.config.group import group_default
 from logserver.config.key import TYPE_CODES
 from logserver.config.topic import INTERNAL_SEGMENT_BYTES, default_of
@@ -144,7 +144,9 @@ def broker_entries(config: BrokerConfig, image: Image) -> list[Entry]:
 
 
 def _broker_key(name: str) -> Key:
-    return BROKER_KEYS[name] if name in BROKER_KEYS else DYNAMIC_FOREIGN_KEYS[name]
+    key = BROKER_KEYS.get(name) or dynamic_foreign_key(name)
+    # Nothing else is ever written down; a key that another version knew is shown as text.
+    return key or Key(name, "string", None, "", "Set by another version; it changes nothing here.")
 
 
 def default_entries(image: Image) -> list[Entry]:
@@ -292,14 +294,16 @@ def _selected(entries: list[Entry], names: Iterable[str] | None) -> list[Entry]:
 
 def _shown(entry: Entry, request: Message) -> Message:
     synonyms = entry.synonyms if request.get("include_synonyms") else []
+    secret = entry.key.type == "password"
     return {
         "name": entry.key.name,
-        "value": entry.value,
+        "value": None if secret else entry.value,
         "read_only": not entry.key.dynamic,
         "config_source": entry.source,
-        "is_sensitive": False,
+        "is_sensitive": secret,
         "synonyms": [
-            {"name": name, "value": value, "source": source} for name, value, source in synonyms
+            {"name": name, "value": None if secret else value, "source": source}
+            for name, value, source in synonyms
         ],
         "config_type": TYPE_CODES.get(entry.key.type, UNKNOWN_TYPE_CODE),
         "documentation": entry.key.doc if request.get("include_documentation") else None,

@@ -32,28 +32,12 @@ _NAMES = """
     fetch.purgatory.purge.interval.requests follower.fetch.last.tiered.offset.enable
     group.coordinator.append.linger.ms group.coordinator.background.threads
     group.coordinator.cached.buffer.max.bytes group.coordinator.rebalance.protocols
-    group.coordinator.threads group.share.assignment.interval.ms group.share.assignors
-    group.share.delivery.count.limit group.share.heartbeat.interval.ms
-    group.share.initialize.retry.interval.ms group.share.max.assignment.interval.ms
-    group.share.max.delivery.count.limit group.share.max.heartbeat.interval.ms
-    group.share.max.partition.max.record.locks group.share.max.record.lock.duration.ms
-    group.share.max.session.timeout.ms group.share.max.share.sessions group.share.max.size
-    group.share.min.assignment.interval.ms group.share.min.delivery.count.limit
-    group.share.min.heartbeat.interval.ms group.share.min.partition.max.record.locks
-    group.share.min.record.lock.duration.ms group.share.min.session.timeout.ms
-    group.share.partition.max.record.locks group.share.persister.class.name
-    group.share.record.lock.duration.ms group.share.session.timeout.ms
-    group.streams.assignment.interval.ms group.streams.heartbeat.interval.ms
-    group.streams.initial.rebalance.delay.ms group.streams.max.assignment.interval.ms
-    group.streams.max.heartbeat.interval.ms group.streams.max.session.timeout.ms
-    group.streams.max.size group.streams.max.standby.replicas
-    group.streams.min.assignment.interval.ms group.streams.min.heartbeat.interval.ms
-    group.streams.min.session.timeout.ms group.streams.num.standby.replicas
-    group.streams.session.timeout.ms initial.broker.registration.timeout.ms
-    inter.broker.listener.name internal.metadata.delete.delay.millis
-    internal.metadata.log.segment.bytes internal.metadata.max.batch.size.in.bytes
-    kafka.metrics.polling.interval.secs kafka.metrics.reporters
-    leader.imbalance.check.interval.seconds log.cleaner.backoff.ms
+    group.coordinator.threads group.share.assignors group.share.initialize.retry.interval.ms
+    group.share.max.share.sessions group.share.max.size group.share.persister.class.name
+    group.streams.max.size initial.broker.registration.timeout.ms inter.broker.listener.name
+    internal.metadata.delete.delay.millis internal.metadata.log.segment.bytes
+    internal.metadata.max.batch.size.in.bytes kafka.metrics.polling.interval.secs
+    kafka.metrics.reporters leader.imbalance.check.interval.seconds log.cleaner.backoff.ms
     log.cleaner.dedupe.buffer.size log.cleaner.enable log.cleaner.io.buffer.load.factor
     log.cleaner.io.buffer.size log.cleaner.io.max.bytes.per.second log.cleaner.threads
     log.flush.offset.checkpoint.interval.ms log.flush.scheduler.interval.ms
@@ -126,9 +110,8 @@ _NAMES = """
     ssl.keystore.location ssl.keystore.password ssl.keystore.type ssl.principal.mapping.rules
     ssl.protocol ssl.provider ssl.secure.random.implementation ssl.trustmanager.algorithm
     ssl.truststore.certificates ssl.truststore.location ssl.truststore.password
-    ssl.truststore.type
-    transaction.abort.timed.out.transaction.cleanup.interval.ms transaction.max.timeout.ms
-    transaction.partition.verification.enable
+    ssl.truststore.type transaction.abort.timed.out.transaction.cleanup.interval.ms
+    transaction.max.timeout.ms transaction.partition.verification.enable
     transaction.remove.expired.transaction.cleanup.interval.ms
     transaction.state.log.load.buffer.size transaction.state.log.min.isr
     transaction.state.log.num.partitions transaction.state.log.replication.factor
@@ -140,26 +123,38 @@ _NAMES = """
 FOREIGN_KEYS = frozenset(_NAMES.split())
 
 # What Kafka lets tools alter while it runs (DynamicBrokerConfig.ALL_DYNAMIC_CONFIGS), less the keys
-# served and all that concerns keys and passwords: kept and shown as they were set, with no effect.
-# kafka-reassign-partitions sets the throttled rates around every move.
+# served: kept and shown as they were set, with no effect. kafka-reassign-partitions sets the
+# throttled rates around every move. Secrets are not kept.
 _DYNAMIC = """
-    int     background.threads num.io.threads num.network.threads num.recovery.threads.per.data.dir
-            num.replica.fetchers max.connection.creation.rate remote.fetch.max.wait.ms
-            remote.log.reader.threads remote.log.manager.copier.thread.pool.size
+    int     background.threads max.connections num.io.threads num.network.threads
+            num.recovery.threads.per.data.dir num.replica.fetchers max.connection.creation.rate
+            remote.fetch.max.wait.ms remote.log.reader.threads
+            remote.log.manager.copier.thread.pool.size
             remote.log.manager.expiration.thread.pool.size
             remote.log.manager.follower.thread.pool.size group.coordinator.cached.buffer.max.bytes
-            group.share.assignment.interval.ms group.streams.assignment.interval.ms
             share.coordinator.cached.buffer.max.bytes log.cleaner.io.buffer.size log.cleaner.threads
     long    leader.replication.throttled.rate follower.replication.throttled.rate
-            replica.alter.log.dirs.io.max.bytes.per.second log.cleaner.backoff.ms
-            remote.list.offsets.request.timeout.ms log.cleaner.dedupe.buffer.size
+            replica.alter.log.dirs.io.max.bytes.per.second remote.list.offsets.request.timeout.ms
             remote.log.index.file.cache.total.size.bytes
             remote.log.manager.copy.max.bytes.per.second
             remote.log.manager.fetch.max.bytes.per.second
+            sasl.kerberos.min.time.before.relogin
+    short   sasl.login.refresh.buffer.seconds sasl.login.refresh.min.period.seconds
+    double  sasl.kerberos.ticket.renew.jitter sasl.kerberos.ticket.renew.window.factor
+            sasl.login.refresh.window.factor sasl.login.refresh.window.jitter
+    long    log.cleaner.backoff.ms log.cleaner.dedupe.buffer.size
     double  log.cleaner.io.buffer.load.factor log.cleaner.io.max.bytes.per.second
     boolean follower.fetch.last.tiered.offset.enable transaction.partition.verification.enable
-    string  max.connections.per.ip.overrides
-    list    metric.reporters
+    string  max.connections.per.ip.overrides principal.builder.class sasl.kerberos.kinit.cmd
+            sasl.kerberos.service.name sasl.mechanism.inter.broker.protocol ssl.client.auth
+            ssl.endpoint.identification.algorithm ssl.engine.factory.class ssl.keymanager.algorithm
+            ssl.keystore.location ssl.keystore.type ssl.protocol ssl.provider
+            ssl.secure.random.implementation ssl.trustmanager.algorithm ssl.truststore.location
+            ssl.truststore.type
+    list    config.providers cordoned.log.dirs metric.reporters sasl.enabled.mechanisms
+            sasl.kerberos.principal.to.local.rules ssl.cipher.suites ssl.enabled.protocols
+    password sasl.jaas.config ssl.key.password ssl.keystore.certificate.chain ssl.keystore.key
+            ssl.keystore.password ssl.truststore.certificates ssl.truststore.password
 """
 
 
@@ -175,4 +170,40 @@ def _dynamic_keys() -> dict[str, Key]:
     return rows
 
 
-DYNAMIC_FOREIGN_KEYS: dict[str, Key] = _dynamic_keys()
+_DYNAMIC_KEYS: dict[str, Key] = _dynamic_keys()
+
+# Only with the prefix of a listener (DynamicBrokerConfig.DYNAMIC_SECURITY_CONFIGS).
+_STORES = ("ssl.key.password", "ssl.keystore.", "ssl.truststore.")
+# Not for all brokers of a cluster at once (DynamicBrokerConfig.PER_BROKER_CONFIGS).
+_OF_ONE_BROKER = ("cordoned.log.dirs", "principal.builder.class", "sasl.", "ssl.")
+
+LISTENER_PREFIX = "listener.name."
+
+
+def dynamic_foreign_key(name: str) -> Key | None:
+    """The row of a dynamic key that means nothing here, alone or with a listener's prefix.
+
+    `listener.name.internal.ssl.keystore.type` is the key `ssl.keystore.type` of one listener; the
+    keys of SASL have a mechanism in between. None: Kafka has no such dynamic key.
+    """
+    if not name.startswith(LISTENER_PREFIX):
+        return _DYNAMIC_KEYS.get(name)
+    words = name.removeprefix(LISTENER_PREFIX).split(".")
+    for first in range(1, len(words)):
+        key = _DYNAMIC_KEYS.get(".".join(words[first:]))
+        if key is not None:
+            return key._replace(name=name)
+    return None
+
+
+def needs_listener(name: str) -> bool:
+    """Whether the dynamic key can be set for a listener only."""
+    return name.startswith(_STORES)
+
+
+def needs_broker(name: str) -> bool:
+    """Whether the dynamic key can be set for one broker only."""
+    key = name
+    if name.startswith(LISTENER_PREFIX):
+        key = name.removeprefix(LISTENER_PREFIX).partition(".")[2]
+    return key.startswith(_OF_ONE_BROKER)

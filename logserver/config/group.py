@@ -13,8 +13,8 @@ default. What a group may set is bounded twice, as in Apache Kafka 4.3.1:
   narrower ones.
 
 Names, types, defaults, bounds and sentences are those of Kafka 4.3.1 (GroupConfig,
-GroupCoordinatorConfig). Share and streams groups are not served yet: their keys are kept for tools,
-within Kafka's default bounds.
+GroupCoordinatorConfig, ShareGroupConfig). Share and streams groups are not served yet: their keys
+are kept for tools.
 """
 
 import re
@@ -33,6 +33,7 @@ class BrokerDefaults(Protocol):
 
 
 ASSIGNORS = ("uniform", "range")
+_KINDS = ("consumer", "share", "streams")
 MIGRATION_POLICIES = ("disabled", "downgrade", "upgrade", "bidirectional")
 
 _DURATION = re.compile(
@@ -76,28 +77,9 @@ _BROKER_ROWS: tuple[Key, ...] = (
         "Members that one classic group may have.", at_least(1)),
 
     # Consumer groups (KIP-848)
-    Key("group.consumer.assignment.interval.ms", "int", 1000, "ms",
-        "The shortest time between two target assignments of a consumer group.", at_least(0),
-        dynamic=True),
-    Key("group.consumer.min.assignment.interval.ms", "int", 0, "ms",
-        "The least that a group may set as consumer.assignment.interval.ms.", at_least(0)),
-    Key("group.consumer.max.assignment.interval.ms", "int", 15_000, "ms",
-        "The most that a group may set as consumer.assignment.interval.ms.", at_least(0)),
     Key("group.consumer.assignors", "list", ASSIGNORS, "",
         "Server-side assignors that members may choose; the first is the default.",
         one_of(*ASSIGNORS)),
-    Key("group.consumer.heartbeat.interval.ms", "int", 5000, "ms",
-        "How often a member of a consumer group is told to send a heartbeat.", at_least(1)),
-    Key("group.consumer.min.heartbeat.interval.ms", "int", 5000, "ms",
-        "The least that a group may set as consumer.heartbeat.interval.ms.", at_least(1)),
-    Key("group.consumer.max.heartbeat.interval.ms", "int", 15_000, "ms",
-        "The most that a group may set as consumer.heartbeat.interval.ms.", at_least(1)),
-    Key("group.consumer.session.timeout.ms", "int", 45_000, "ms",
-        "A member of a consumer group without a heartbeat for so long is removed.", at_least(1)),
-    Key("group.consumer.min.session.timeout.ms", "int", 45_000, "ms",
-        "The least that a group may set as consumer.session.timeout.ms.", at_least(1)),
-    Key("group.consumer.max.session.timeout.ms", "int", 60_000, "ms",
-        "The most that a group may set as consumer.session.timeout.ms.", at_least(1)),
     Key("group.consumer.max.size", "int", INT_MAX, "count",
         "Members that one consumer group may have.", at_least(1)),
     Key("group.consumer.migration.policy", "string", "bidirectional", "",
@@ -122,57 +104,61 @@ _GROUP_ROWS: tuple[Key, ...] = (
         at_least(1), synonyms=_from("group.consumer.session.timeout.ms")),
     Key("share.assignment.interval.ms", "int", 1000, "ms",
         "The shortest time between two target assignments of a share group. Kept for tools.",
-        at_least(0)),
+        at_least(0), synonyms=_from("group.share.assignment.interval.ms")),
     Key("share.auto.offset.reset", "string", "latest", "",
         "Where a share group begins in a partition: earliest, latest or by_duration:PnDTnHnMn.nS. "
         "Kept for tools.", _offset_reset),
     Key("share.delivery.count.limit", "int", 5, "count",
-        "How often a record is delivered to a share group. Kept for tools.", at_least(2)),
+        "How often a record is delivered to a share group. Kept for tools.", at_least(2),
+        synonyms=_from("group.share.delivery.count.limit")),
     Key("share.heartbeat.interval.ms", "int", 5000, "ms",
-        "How often a member of a share group sends a heartbeat. Kept for tools.", at_least(1)),
+        "How often a member of a share group sends a heartbeat. Kept for tools.", at_least(1),
+        synonyms=_from("group.share.heartbeat.interval.ms")),
     Key("share.isolation.level", "string", "read_uncommitted", "",
         "Whether a share group sees records of aborted transactions. Kept for tools.",
         one_of("read_committed", "read_uncommitted")),
     Key("share.partition.max.record.locks", "int", 2000, "count",
-        "Records of one partition that a share group may hold. Kept for tools.", at_least(100)),
+        "Records of one partition that a share group may hold. Kept for tools.", at_least(100),
+        synonyms=_from("group.share.partition.max.record.locks")),
     Key("share.record.lock.duration.ms", "int", 30_000, "ms",
-        "How long a member of a share group may hold a record. Kept for tools.", at_least(1000)),
+        "How long a member of a share group may hold a record. Kept for tools.", at_least(1000),
+        synonyms=_from("group.share.record.lock.duration.ms")),
     Key("share.renew.acknowledge.enable", "boolean", True, "",
         "Whether a member of a share group may prolong its hold. Kept for tools."),
     Key("share.session.timeout.ms", "int", 45_000, "ms",
         "A member of a share group without a heartbeat for so long is removed. Kept for tools.",
-        at_least(1)),
+        at_least(1), synonyms=_from("group.share.session.timeout.ms")),
     Key("streams.assignment.interval.ms", "int", 1000, "ms",
         "The shortest time between two target assignments of a streams group. Kept for tools.",
-        at_least(0)),
+        at_least(0), synonyms=_from("group.streams.assignment.interval.ms")),
     Key("streams.heartbeat.interval.ms", "int", 5000, "ms",
-        "How often a member of a streams group sends a heartbeat. Kept for tools.", at_least(1)),
+        "How often a member of a streams group sends a heartbeat. Kept for tools.", at_least(1),
+        synonyms=_from("group.streams.heartbeat.interval.ms")),
     Key("streams.initial.rebalance.delay.ms", "int", 3000, "ms",
-        "How long the first assignment of a streams group waits. Kept for tools.", at_least(0)),
+        "How long the first assignment of a streams group waits. Kept for tools.", at_least(0),
+        synonyms=_from("group.streams.initial.rebalance.delay.ms")),
     Key("streams.num.standby.replicas", "int", 0, "count",
-        "Standby replicas of each task of a streams group. Kept for tools.", at_least(0)),
+        "Standby replicas of each task of a streams group. Kept for tools.", at_least(0),
+        synonyms=_from("group.streams.num.standby.replicas")),
     Key("streams.session.timeout.ms", "int", 45_000, "ms",
         "A member of a streams group without a heartbeat for so long is removed. Kept for tools.",
-        at_least(1)),
+        at_least(1), synonyms=_from("group.streams.session.timeout.ms")),
 )
 
 # fmt: on
 
 
 class Bound(NamedTuple):
-    """What a group may set as `key`, and the two broker keys that say so.
-
-    `low` and `high` are their values where they are not served: Kafka's defaults.
-    """
+    """What a group may set as `key`: the two broker keys that say so, and their defaults."""
 
     key: str
     low_name: str
     high_name: str
-    low: int | None
-    high: int | None
+    low: int
+    high: int
 
 
-def _bound(kind: str, name: str, low: int | None = None, high: int | None = None) -> Bound:
+def _bound(kind: str, name: str, low: int, high: int) -> Bound:
     short = name.removeprefix("num.")
     low_name, high_name = f"group.{kind}.min.{short}", f"group.{kind}.max.{short}"
     return Bound(f"{kind}.{name}", low_name, high_name, low, high)
@@ -180,9 +166,9 @@ def _bound(kind: str, name: str, low: int | None = None, high: int | None = None
 
 # In the order in which Kafka checks them.
 _BOUNDS = (
-    _bound("consumer", "heartbeat.interval.ms"),
-    _bound("consumer", "session.timeout.ms"),
-    _bound("consumer", "assignment.interval.ms"),
+    _bound("consumer", "heartbeat.interval.ms", 5000, 15_000),
+    _bound("consumer", "session.timeout.ms", 45_000, 60_000),
+    _bound("consumer", "assignment.interval.ms", 0, 15_000),
     _bound("share", "heartbeat.interval.ms", 5000, 15_000),
     _bound("share", "session.timeout.ms", 45_000, 60_000),
     _bound("share", "record.lock.duration.ms", 15_000, 60_000),
@@ -194,9 +180,31 @@ _BOUNDS = (
     _bound("streams", "num.standby.replicas", 0, 2),
     _bound("streams", "assignment.interval.ms", 0, 15_000),
 )
+# The one bound that is no key of Kafka's: a number of replicas is at least 0.
+_FREE = "group.streams.min.standby.replicas"
+
+
+def _default_rows() -> list[Key]:
+    """The broker keys that are defaults and bounds of group keys, made from those."""
+    rows = []
+    for key in _GROUP_ROWS:
+        for broker_name, _ in key.synonyms:
+            doc = f"The default of {key.name}. {key.doc}"
+            dynamic = key.name.endswith("assignment.interval.ms")
+            rows.append(key._replace(name=broker_name, doc=doc, synonyms=(), dynamic=dynamic))
+    keys = {key.name: key for key in _GROUP_ROWS}
+    for bound in _BOUNDS:
+        key = keys[bound.key]._replace(synonyms=())
+        kept = " Kept for tools." if "Kept for tools" in key.doc else ""
+        least, most = f"The least of {key.name}.{kept}", f"The most of {key.name}.{kept}"
+        if bound.low_name != _FREE:
+            rows.append(key._replace(name=bound.low_name, default=bound.low, doc=least))
+        rows.append(key._replace(name=bound.high_name, default=bound.high, doc=most))
+    return rows
+
 
 GROUP_KEYS: dict[str, Key] = {key.name: key._replace(dynamic=True) for key in _GROUP_ROWS}
-GROUP_BROKER_KEYS: tuple[Key, ...] = _BROKER_ROWS
+GROUP_BROKER_KEYS: tuple[Key, ...] = (*_BROKER_ROWS, *_default_rows())
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +225,7 @@ def validate_group_configs(broker: BrokerDefaults, overrides: Mapping[str, str])
             raise ConfigError(f"{bound.key} must be greater than or equal to {bound.low_name}")
         if typed[bound.key] > high:
             raise ConfigError(f"{bound.key} must be less than or equal to {bound.high_name}")
-    for kind in ("consumer", "share", "streams"):
+    for kind in _KINDS:
         session, heartbeat = f"{kind}.session.timeout.ms", f"{kind}.heartbeat.interval.ms"
         if typed[session] <= typed[heartbeat]:
             raise ConfigError(f"{session} must be greater than {heartbeat}")
@@ -256,9 +264,7 @@ def group_default(key: Key, broker: BrokerDefaults) -> Value:
 
 
 def _range(broker: BrokerDefaults, bound: Bound) -> tuple[int, int]:
-    if bound.low is not None and bound.high is not None:
-        return bound.low, bound.high
-    low, high = broker.values[bound.low_name], broker.values[bound.high_name]
+    low, high = broker.values.get(bound.low_name, bound.low), broker.values[bound.high_name]
     assert isinstance(low, int)
     assert isinstance(high, int)
     return low, high
@@ -267,16 +273,15 @@ def _range(broker: BrokerDefaults, bound: Bound) -> tuple[int, int]:
 # Relations between the broker's own values: smaller, larger, why.
 _EMPTY = "the range must not be empty"
 _OUTSIDE = "the default must be within the bounds"
+_OUTLAST = "a session must outlast a heartbeat interval"
 GROUP_RELATIONS: tuple[tuple[str, str, str], ...] = (
     ("group.min.session.timeout.ms", "group.max.session.timeout.ms", _EMPTY),
-    (
-        "group.consumer.heartbeat.interval.ms",
-        "group.consumer.session.timeout.ms",
-        "a session must outlast a heartbeat interval",
+    *(
+        (f"group.{kind}.heartbeat.interval.ms", f"group.{kind}.session.timeout.ms", _OUTLAST)
+        for kind in _KINDS
     ),
 )
-for _name in ("assignment.interval.ms", "heartbeat.interval.ms", "session.timeout.ms"):
-    GROUP_RELATIONS += (
-        (f"group.consumer.min.{_name}", f"group.consumer.{_name}", _OUTSIDE),
-        (f"group.consumer.{_name}", f"group.consumer.max.{_name}", _OUTSIDE),
-    )
+for _one in _BOUNDS:
+    if _one.low_name != _FREE:
+        GROUP_RELATIONS += ((_one.low_name, f"group.{_one.key}", _OUTSIDE),)
+    GROUP_RELATIONS += ((f"group.{_one.key}", _one.high_name, _OUTSIDE),)

@@ -19,7 +19,16 @@ Value = bool | int | float | str | tuple[str, ...] | None
 Check = Callable[[Value], str | None]
 
 # How DescribeConfigs numbers the types (Kafka's ConfigResponse.Type).
-TYPE_CODES = {"boolean": 1, "string": 2, "int": 3, "short": 4, "long": 5, "double": 6, "list": 7}
+TYPE_CODES = {
+    "boolean": 1,
+    "string": 2,
+    "int": 3,
+    "short": 4,
+    "long": 5,
+    "double": 6,
+    "list": 7,
+    "password": 9,
+}
 
 _INTEGER_BOUNDS = {
     "short": (-(2**15), 2**15 - 1),
@@ -76,7 +85,7 @@ class Key(NamedTuple):
 def parse_value(name: str, type_name: str, text: str) -> Value:
     """Text to a value of the type (Kafka's ConfigDef.parseType); raises ConfigError."""
     trimmed = text.strip()
-    if type_name == "string":
+    if type_name in ("string", "password"):
         return trimmed
     if type_name == "list":
         return tuple(part.strip() for part in trimmed.split(",")) if trimmed else ()

@@ -139,12 +139,29 @@ REFUSED: list[tuple[int, str, list[Operation], int, str]] = [
     (BROKER, "1", [("log.segment.bytes", SET, "10")], 42, "Value must be at least 1048576"),
     (BROKER, "1", [("num.partition", SET, "2")], 42, "did you mean num.partitions?"),
     (BROKER, "", [("message.max.bytes", SET, "2000000000")], 42, "must fit into one request"),
+    (BROKER, "1", [("log.dir", SET, "x")], 42, "update these configs dynamically: [log.dir]"),
+    (BROKER, "1", [("sasl.login.class", SET, "x")], 42, "these configs dynamically: [sasl.login"),
     (
         BROKER,
         "1",
-        [("ssl.client.auth", SET, "none")],
+        [("ssl.keystore.type", SET, "x")],
         42,
-        "Cannot update these configs dynamically",
+        "only per-listener using the listener pre",
+    ),
+    (BROKER, "", [("ssl.protocol", SET, "x")], 42, "broker id must be specified: [ssl.protocol]"),
+    (
+        BROKER,
+        "",
+        [("listener.name.a.ssl.provider", SET, "x")],
+        42,
+        "broker id must be specified: [",
+    ),
+    (
+        BROKER,
+        "1",
+        [("listener.name.a.zzz", SET, "x")],
+        42,
+        "Unknown configuration listener.name.a.z",
     ),
     (BROKER, "1", [("num.io.threads", SET, "x")], 42, "Not a number of type INT"),
     (BROKER, "9" * 5000, [], 42, "Node id must be an integer, but it is: 99"),
@@ -219,6 +236,19 @@ def test_a_kafka_setting_that_means_nothing_here_is_kept_with_a_warning(
     assert bench.broker.image.broker_configs(1)[rate] == "1000"
     assert alter(bench, BROKER, "1", (rate, DELETE, None)) == (errors.NONE, None)
     assert bench.broker.image.broker_configs(1) == {}
+
+
+def test_a_secret_that_is_of_no_use_is_not_written_down(bench: ControlBench) -> None:
+    """It is known that it was set, and nothing more."""
+    key = "listener.name.internal.ssl.keystore.password"
+    jaas = "listener.name.internal.plain.sasl.jaas.config"
+    assert alter(bench, BROKER, "1", (key, SET, "secret"), (jaas, SET, "secret"))[0] == errors.NONE
+    assert bench.broker.image.broker_configs(1) == {key: "[hidden]", jaas: "[hidden]"}
+    resource = {"resource_type": BROKER, "resource_name": "1", "configuration_keys": [key]}
+    request = {"resources": [resource], "include_synonyms": True}
+    (row,) = bench.call(32, 4, request)["results"][0]["configs"]
+    assert (row["value"], row["is_sensitive"], row["config_type"]) == (None, True, 9)
+    assert row["synonyms"] == [{"name": key, "value": None, "source": 2}]
 
 
 def test_loggers_are_not_altered_by_a_legacy_request(bench: ControlBench) -> None:
