@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from logserver.broker.topic_names import is_internal
 from logwire import errors
 from logwire.batch import HEADER, HEADER_BYTES
 from logwire.checksum import crc32c
@@ -77,6 +78,11 @@ def whole_batch(records: memoryview) -> tuple[memoryview | None, Refused]:
 
 def diagnose(partition: Partition, batch: memoryview, now_ms: int) -> Refused:
     """The code and sentence for one whole batch; FINE if nothing is wrong with it."""
+    if is_internal(partition.name):
+        return (
+            errors.INVALID_TOPIC_EXCEPTION,
+            f"Cannot append to internal topic {partition.name}",
+        )
     header = HEADER.unpack_from(batch)
     for refused in (
         _frame(partition, batch, header),

@@ -20,6 +20,7 @@ import logging
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from logserver.broker.topic_names import is_internal
 from logserver.storage.log import OffsetOutOfRange
 from logserver.storage.segment import CorruptSegmentError
 from logwire import errors
@@ -190,6 +191,8 @@ def handle_delete_records(broker: Broker, request: Message, _context: Context) -
 def _delete_before(partition: Partition, offset: int) -> int:
     """Trim the log and return its new start offset."""
     log = partition.log
+    if is_internal(partition.name):
+        raise Refusal(errors.INVALID_TOPIC_EXCEPTION)
     if not partition.config.deletes:
         raise Refusal(errors.POLICY_VIOLATION)
     if offset == HIGH_WATERMARK:

@@ -17,6 +17,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from logserver.broker.topic_names import is_internal
+
 if TYPE_CHECKING:
     from logserver.broker.fetch import ParkedFetch
     from logserver.broker.key_check import HeldBatch
@@ -74,6 +76,8 @@ class Partition:
         self.durable = config.flush_messages == 1
         # A batch never splits: one larger than a segment fits nowhere.
         self.batch_bytes_max = min(config.max_message_bytes, config.segment_bytes)
+        if is_internal(self.name):
+            self.batch_bytes_max = 0  # the server writes it alone, past these checks
         if config.compacts:
             self.held = deque() if self.held is None else self.held
         elif not self.held:

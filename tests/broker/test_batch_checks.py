@@ -69,3 +69,17 @@ def test_zstd_is_seen_from_the_header() -> None:
     assert is_zstd(memoryview(batch(1, codec=4)))
     assert not is_zstd(memoryview(batch(1, codec=2)))
     assert not is_zstd(memoryview(b"short"))
+
+
+@pytest.mark.parametrize("policy", ["compact", "delete"])
+def test_clients_do_not_write_internal_topics(bench: DataBench, policy: str) -> None:
+    """Whatever an administrator has made of its configuration."""
+    bench.create("__consumer_offsets", 1, cleanup_policy=policy)
+    partition = bench.partition("__consumer_offsets")
+    records = memoryview(bytearray(batch(1)))
+    if policy == "compact":
+        code, offset, _ = bench.broker.key_checks.append(partition, records, bench.now_ms)
+    else:
+        code, offset, _ = append_batch(bench.broker, partition, records, bench.now_ms)
+    assert (code, offset) == (errors.INVALID_TOPIC_EXCEPTION, -1)
+    assert partition.log.end_offset == 0

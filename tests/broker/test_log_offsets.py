@@ -183,6 +183,14 @@ def test_a_topic_that_is_only_compacted_keeps_its_records(bench: ControlBench) -
     assert delete_before(bench, -1, name="c")["error_code"] == errors.POLICY_VIOLATION
 
 
+@pytest.mark.parametrize("policy", ["compact", "delete"])
+def test_records_of_internal_topics_are_not_deleted(bench: ControlBench, policy: str) -> None:
+    """They are what groups rely on."""
+    bench.create("__consumer_offsets", cleanup_policy=policy)
+    code = delete_before(bench, -1, name="__consumer_offsets")["error_code"]
+    assert code == errors.INVALID_TOPIC_EXCEPTION
+
+
 def test_of_several_offsets_for_one_partition_the_last_counts(bench: ControlBench) -> None:
     """One sync a partition, whatever the request says."""
     assert delete_before(bench, 7, 3)["low_watermark"] == 3
