@@ -48,8 +48,6 @@ from logwire import errors
 
 COMMIT_INTERVAL_MS: Final = 5_000  # Kafka: auto.commit.interval.ms
 REBALANCE_TIMEOUT_MS: Final = 300_000  # Kafka: max.poll.interval.ms
-HEARTBEAT_INTERVAL_MS_MIN: Final = 100
-"""Of a coordinator that asks for less: it is a mistake, and would keep the member from reading."""
 CLOSE_TIMEOUT_MS: Final = 5_000
 """How long the end may take: a coordinator that is away will notice by itself that we are gone."""
 
@@ -224,8 +222,7 @@ class GroupConsumer(Consumer):
         if code:
             raise refusal(what, code, answer["error_message"])
         membership.answered(answer)
-        interval_ms = max(membership.interval_ms, HEARTBEAT_INTERVAL_MS_MIN)
-        self._heartbeat_at_s = time.monotonic() + interval_ms / 1000
+        self._heartbeat_at_s = time.monotonic() + membership.pause_ms / 1000
         self._reconcile(self._named(membership.target))
 
     def _reconcile(self, wanted: dict[OwnedPartition, TopicPartition]) -> None:

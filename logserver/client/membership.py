@@ -28,6 +28,9 @@ LEAVE_STATIC: Final = -2
 CLIENT_CHOOSES_ID_FROM: Final = 1
 """The version of the heartbeat from which on a client brings its own member id (KIP-1082)."""
 
+HEARTBEAT_INTERVAL_MS_MIN: Final = 100
+"""Of a coordinator that asks for less: it is a mistake, and would keep the member from reading."""
+
 OwnedPartition = tuple[bytes, int]
 """Topic id and partition."""
 
@@ -40,6 +43,7 @@ class Membership:
 
     __slots__ = (
         "_acknowledged",
+        "_empty_count",
         "_is_answered",
         "_topics",
         "epoch",
@@ -72,6 +76,20 @@ class Membership:
         self._topics = list(topics)
         self._acknowledged: frozenset[OwnedPartition] = frozenset()  # of `owned`, as last told
         self._is_answered = True
+        self._empty_count = 0  # answers since joining that gave us nothing
+
+    @property
+    def pause_ms(self) -> int:
+        """How long to wait before the next heartbeat.
+
+        As long as the coordinator says; but who has just joined and has nothing to read yet asks
+        sooner, ever less so. The coordinator may be about to compute an assignment (it does so once
+        a second at most), or others about to give up a partition, and it cannot call.
+        """
+        interval_ms = max(self.interval_ms, HEARTBEAT_INTERVAL_MS_MIN)
+        if not self._empty_count:
+            return interval_ms
+        return min(interval_ms, HEARTBEAT_INTERVAL_MS_MIN << min(self._empty_count, 10))
 
     @property
     def is_member(self) -> bool:
@@ -121,6 +139,7 @@ class Membership:
                 for topic in assignment["topic_partitions"]
                 for partition in topic["partitions"]
             )
+        self._empty_count = 0 if self.target else self._empty_count + 1
 
     def own(self, partitions: Iterable[OwnedPartition]) -> None:
         """The caller now reads these and no others; the next heartbeat says so."""
@@ -131,6 +150,7 @@ class Membership:
         self.epoch = JOIN
         self.owned = self.target = self._acknowledged = frozenset()
         self._is_answered = True
+        self._empty_count = 0
 
     def leave_request(self) -> Message:
         """The last heartbeat."""

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable
 
 import pytest
@@ -156,3 +157,81 @@ def test_what_cannot_be_read_is_one_sentence(consume: Consume, topic: str) -> No
     assert b"UNKNOWN_TOPIC_OR_PARTITION" in consume("nowhere", code=Exit.FAILED)
     assert b"nowhere" in consume("nowhere", code=Exit.FAILED)
     assert b"consumed-7" in consume(topic, "-p", "7", code=Exit.FAILED)
+
+
+@pytest.fixture
+def shared(kafka_bootstrap: str) -> tuple[str, str]:
+    """A topic of two partitions with six records, and the name of a group that nobody is in."""
+    name = f"shared-{uuid.uuid4().hex[:8]}"
+    with Admin(kafka_bootstrap) as admin, Producer(kafka_bootstrap) as producer:
+        admin.create_topic(name, partitions=2)
+        for number in range(6):
+            producer.send(name, b"value %d" % number, partition=number % 2)
+    return name, f"readers-of-{name}"
+
+
+def test_a_group_goes_on_where_it_has_stopped(
+    consume: Consume, shared: tuple[str, str], kafka_bootstrap: str
+) -> None:
+    """Each record is printed once, however often the command is run."""
+    topic, group = shared
+    words = (topic, "--group", group)
+    first = consume(*words, "--max-messages", "4").splitlines()
+    rest = consume(*words).splitlines()
+    assert (len(first), len(rest)) == (4, 2)
+    assert sorted(first + rest) == values(*range(6)).splitlines()
+    assert consume(*words) == b""
+    with Producer(kafka_bootstrap) as producer:
+        producer.send(topic, b"more", partition=1)
+    assert consume(*words) == b"more\n"
+    with Admin(kafka_bootstrap) as admin:
+        offsets = {key: one.offset for key, one in admin.groups.committed(group).items()}
+        assert offsets == {(topic, 0): 3, (topic, 1): 4}
+        assert admin.groups.describe(group).members == []
+
+
+def test_where_a_group_begins_is_asked_for_what_it_has_never_read(
+    consume: Consume, shared: tuple[str, str]
+) -> None:
+    """`--from` has no say after that."""
+    topic, group = shared
+    words = (topic, "--group", group, "--from", "2")
+    assert sorted(consume(*words).splitlines()) == values(4, 5).splitlines()
+    assert consume(topic, "--group", group, "--from", "beginning") == b""
+
+
+def test_a_group_is_left_and_what_was_printed_committed_at_ctrl_c(
+    kafka_bootstrap: str, shared: tuple[str, str]
+) -> None:
+    """Others need not wait for its session to time out."""
+    topic, group = shared
+    words = [topic, "--group", group, "--follow", "--bootstrap", kafka_bootstrap]
+    command = [sys.executable, "-m", "logserver.cli", "consume", *words]
+    with (
+        Admin(kafka_bootstrap) as admin,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process,
+    ):
+        assert process.stdout is not None
+        assert process.stderr is not None
+        printed = sorted(process.stdout.readline() for _ in range(6))
+        assert printed == values(*range(6)).splitlines(keepends=True)
+        (member,) = admin.groups.describe(group).members
+        assert member.client_id == "logserver-cli"
+        assert member.partitions == [(topic, 0), (topic, 1)]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == Exit.INTERRUPTED
+        assert process.stderr.read() == b""
+        assert admin.groups.describe(group).members == []
+        offsets = {key: one.offset for key, one in admin.groups.committed(group).items()}
+        assert offsets == {(topic, 0): 3, (topic, 1): 3}
+
+
+def test_a_group_gives_out_partitions_itself(consume: Consume, topic: str) -> None:
+    """To ask for one is a contradiction."""
+    told = consume(topic, "--group", "g", "--partition", "1", code=Exit.USAGE)
+    assert b"--partition does not go with --group" in told
+
+
+def test_a_topic_that_is_not_there_is_told_to_a_group_too(consume: Consume) -> None:
+    """Before it is joined."""
+    assert b"nowhere" in consume("nowhere", "--group", "g", code=Exit.FAILED)

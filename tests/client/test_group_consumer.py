@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from logserver.client import ClientError, ConsumerRecord, GroupConsumer
+from logserver.client import Admin, ClientError, ConsumerRecord, GroupConsumer, Producer
 from tests.client.scripted_broker import ScriptedBroker
 from tests.client.scripted_group import COMMIT, FETCH, HEARTBEAT, LEFT, ScriptedGroup
+from tests.server_process import ServerProcess
 
 UNKNOWN_MEMBER_ID, FENCED_MEMBER_EPOCH, STALE_MEMBER_EPOCH = 25, 110, 113
 GROUP_MAX_SIZE_REACHED, UNSTABLE_OFFSET_COMMIT, UNKNOWN_TOPIC = 81, 88, 3
@@ -254,15 +257,6 @@ def test_a_member_without_partitions_waits_for_some(group: ScriptedGroup) -> Non
         assert [record.value for record in reader] == [b"a0", b"b0", b"c0"]
 
 
-def test_a_coordinator_in_a_hurry_is_asked_ten_times_a_second_at_most(
-    group: ScriptedGroup,
-) -> None:
-    """An interval of nothing would keep the member from reading."""
-    group.interval_ms = 0
-    with consumer(group, stop_at_end=True) as reader:
-        assert len(list(reader)) == 6
-
-
 def test_an_interrupted_member_leaves_over_another_connection(
     group: ScriptedGroup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -280,3 +274,102 @@ def test_an_interrupted_member_leaves_over_another_connection(
 
 def interrupt(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+# against a real coordinator
+
+
+@pytest.fixture(scope="module")
+def coordinator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a server that asks for ten heartbeats a second, where Kafka asks for one in five
+    seconds, and computes an assignment at once."""
+    given = os.environ.get("LOGSERVER_TEST_BOOTSTRAP")
+    if given:
+        yield given
+        return
+    settings = {
+        "group.consumer.min.heartbeat.interval.ms": "100",
+        "group.consumer.heartbeat.interval.ms": "100",
+        "group.consumer.assignment.interval.ms": "0",
+    }
+    with ServerProcess(tmp_path_factory.mktemp("groups") / "data", settings) as process:
+        yield process.bootstrap
+
+
+@pytest.fixture
+def names(coordinator: str) -> tuple[str, str]:
+    """A topic of four partitions with 100 records, and a group without members."""
+    topic = f"group-consumer-{uuid.uuid4().hex[:8]}"
+    with Admin(coordinator) as admin, Producer(coordinator) as producer:
+        admin.create_topic(topic, partitions=4)
+        for index in range(100):
+            producer.send(topic, b"%d" % index, partition=index % 4)
+    return topic, f"g-{topic}"
+
+
+def member(bootstrap: str, names: tuple[str, str], **options: Any) -> GroupConsumer:
+    topic, group = names
+    return GroupConsumer(bootstrap, group, topic, **{"start": "beginning", **options})
+
+
+def numbers(records: list[ConsumerRecord]) -> list[int]:
+    return sorted(int(record.value or b"-1") for record in records)
+
+
+def test_members_read_everything_once_however_the_partitions_move(
+    coordinator: str, names: tuple[str, str]
+) -> None:
+    """A second member joins in the middle, the first leaves: nothing is lost, nothing twice."""
+    records: list[ConsumerRecord] = []
+    with member(coordinator, names) as second:
+        with member(coordinator, names) as first:
+            while len(records) < 30:
+                records += first.poll(200, 10)
+            while not (len(first.assignment) == len(second.assignment) == 2):
+                records += first.poll(100, 1) + second.poll(100, 1)
+            assert set(first.assignment).isdisjoint(second.assignment)
+        while len(second.assignment) < 4 or len(records) < 100:
+            records += second.poll(200)
+    assert numbers(records) == list(range(100))
+
+
+def test_a_member_by_name_gets_its_partitions_back(
+    coordinator: str, names: tuple[str, str]
+) -> None:
+    """It left for a moment only: the group keeps its place (KIP-345)."""
+    with member(coordinator, names, instance_id="i", stop_at_end=True) as reader:
+        assert len(list(reader)) == 100
+        place = reader.assignment
+    with Admin(coordinator) as admin:
+        (kept,) = admin.groups.describe(names[1]).members
+        assert (kept.instance_id, kept.partitions) == ("i", place)
+        admin.groups.all()
+    with member(coordinator, names, instance_id="i", stop_at_end=True) as reader:
+        assert list(reader) == []
+        assert reader.assignment == place
+
+
+def test_a_second_member_of_that_name_is_refused(coordinator: str, names: tuple[str, str]) -> None:
+    """While the first is there."""
+    with member(coordinator, names, instance_id="i") as first:
+        first.poll(1000, 1)
+        with (
+            pytest.raises(ClientError, match="UNRELEASED_INSTANCE_ID"),
+            member(coordinator, names, instance_id="i") as second,
+        ):
+            second.poll(1000)
+
+
+def test_offsets_that_were_set_by_an_operator_are_where_reading_goes_on(
+    coordinator: str, names: tuple[str, str]
+) -> None:
+    """Refused while there is a member, taken when there is none."""
+    topic, group = names
+    with Admin(coordinator) as admin:
+        with member(coordinator, names, stop_at_end=True) as reader:
+            assert len(list(reader)) == 100
+            with pytest.raises(ClientError, match="set offsets of group"):
+                admin.groups.commit(group, {(topic, 0): 20})
+        admin.groups.commit(group, {(topic, 0): 20, (topic, 3): 24})
+    with member(coordinator, names, stop_at_end=True) as reader:
+        assert numbers(list(reader)) == [80, 84, 88, 92, 96, 99]

@@ -132,6 +132,32 @@ def test_an_older_coordinator_chooses_the_id_of_a_member() -> None:
     assert machine.request(0)["member_id"] == "given"
 
 
+def test_who_has_nothing_to_read_asks_sooner_and_ever_less_so() -> None:
+    """Up to the coordinator's own pace; with the first partition that is the pace at once."""
+    machine = member()
+    machine.request(NEWEST)
+    machine.answered(answer(1, set()))
+    pauses_ms = [machine.pause_ms]
+    for _ in range(7):
+        machine.request(NEWEST)
+        machine.answered(answer(1))
+        pauses_ms.append(machine.pause_ms)
+    assert pauses_ms == [200, 400, 800, 1600, 3200, 5000, 5000, 5000]
+    machine.request(NEWEST)
+    machine.answered(answer(2, {(A, 0)}))
+    assert machine.pause_ms == 5000
+    machine.restart()
+    machine.answered(answer(3, set()))
+    assert machine.pause_ms == 200
+
+
+def test_a_coordinator_in_a_hurry_is_asked_ten_times_a_second_at_most() -> None:
+    """Whatever it says: the member also wants to read."""
+    machine = member()
+    machine.answered(answer(1, {(A, 0)}, heartbeat_interval_ms=0))
+    assert machine.pause_ms == 100
+
+
 class Coordinator:
     """What a coordinator knows of its one member; it bumps the epoch with each new assignment."""
 
