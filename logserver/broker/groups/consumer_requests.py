@@ -133,8 +133,7 @@ def _check_join(request: Message) -> None:
 
 
 def handle_consumer_group_describe(broker: Broker, request: Message, context: Context) -> Message:
-    """What each of these groups is and what its members have. Raises Refusal."""
-    _check_protocol(broker)
+    """What each of these groups is and what its members have; refusals group by group."""
     context.after_sync = True  # nobody is told of what may still vanish
     groups = [_describe(broker, group_id, request) for group_id in request["group_ids"]]
     return {"groups": groups}
@@ -142,6 +141,7 @@ def handle_consumer_group_describe(broker: Broker, request: Message, context: Co
 
 def _describe(broker: Broker, group_id: str, request: Message) -> Message:
     try:
+        _check_protocol(broker)
         coordinator: Coordinator = broker.coordinators.of(group_id)
     except Refusal as refusal:
         return not_found(group_id, refusal.code, refusal.message)

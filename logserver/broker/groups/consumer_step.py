@@ -64,10 +64,9 @@ class Step:
         self._effects: list[Effect] = []
 
     def effects(self) -> list[Effect]:
-        """All of it, the records as one."""
-        if self._records:
-            self._effects.append(Persist(self._records))
-        return self._effects
+        """All of it; the records as one and first, before those of a group that takes over."""
+        persist = [Persist(self._records)] if self._records else []
+        return [*persist, *self._effects]
 
     # What a step leaves behind
 

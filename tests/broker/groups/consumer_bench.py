@@ -123,6 +123,11 @@ class ConsumerBench:
         self.wake_ms: int | None = None
         self.records: list[tuple[bytes, bytes | None]] = []
         self.notes: list[Note] = []
+        self._ids_count = 0
+
+    def _next_id(self) -> int:
+        self._ids_count += 1
+        return self._ids_count
 
     @property
     def group(self) -> ConsumerGroup:
@@ -161,7 +166,7 @@ class ConsumerBench:
                 assert isinstance(loaded, ConsumerGroup)
                 assert kept(loaded.state) == kept(group.state)
             owners_are_unique(group.state)
-        else:
+        elif self.records:
             assert type(loaded) is type(group)
 
     def load(self) -> dict[str, Any]:
@@ -209,7 +214,7 @@ class ConsumerBench:
         }
         decoded = decode_request(68, version, encode_request(68, version, request))
         asked = Asked(68, version)
-        event = ConsumerHeartbeat(cast(Any, asked), decoded, f"new-{len(self.records)}", "c", "/h")
+        event = ConsumerHeartbeat(cast(Any, asked), decoded, f"new-{self._next_id()}", "c", "/h")
         before = len(self.records)
         try:
             self.step(event)
@@ -244,7 +249,7 @@ class ConsumerBench:
             version,
             member_id,
             fields.get("instance"),
-            f"classic-{len(self.records)}",
+            f"classic-{self._next_id()}",
             "classic",
             "/h",
             fields.get("session_ms", 10_000),
