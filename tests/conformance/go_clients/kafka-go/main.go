@@ -29,8 +29,16 @@ func create(server, topic string) error {
 		return err
 	}
 	defer connection.Close()
-	return connection.CreateTopics(
+	err = connection.CreateTopics(
 		kafka.TopicConfig{Topic: topic, NumPartitions: partitions, ReplicationFactor: 1})
+	// A cluster may know of a topic a moment after it said that it made it.
+	for tries := 0; err == nil && tries < 100; tries++ {
+		if found, _ := connection.ReadPartitions(topic); len(found) == partitions {
+			return nil
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return err
 }
 
 func fill(ctx context.Context, server, topic string, codec kafka.Compression) error {

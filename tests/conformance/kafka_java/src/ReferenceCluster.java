@@ -1,3 +1,4 @@
+import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import org.apache.kafka.common.test.KafkaClusterTestKit;
 import org.apache.kafka.common.test.TestKitNodes;
@@ -11,6 +12,11 @@ import org.apache.kafka.common.test.TestKitNodes;
  * about us.
  */
 public final class ReferenceCluster {
+    private static final List<String> FACTORS = List.of(
+        "offsets.topic.replication.factor",
+        "transaction.state.log.replication.factor",
+        "share.coordinator.state.topic.replication.factor");
+
     public static void main(String[] words) throws Exception {
         int brokers =
             Integer.parseInt(System.getenv().getOrDefault("CONFORMANCE_BROKERS", "1"));
@@ -22,6 +28,10 @@ public final class ReferenceCluster {
         for (int i = 0; i + 1 < words.length; i += 2) {
             String[] property = words[i + 1].split("=", 2);
             builder.setConfigProp(property[0], property[1]);
+        }
+        // What the tests ask for three brokers, no matter how many there are.
+        for (String topic : FACTORS) {
+            builder.setConfigProp(topic, String.valueOf(brokers));
         }
         try (KafkaClusterTestKit kafka = builder.build()) {
             kafka.format();

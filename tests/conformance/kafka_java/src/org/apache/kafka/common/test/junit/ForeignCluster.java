@@ -107,8 +107,11 @@ final class ForeignCluster implements ClusterInstance {
         BufferedReader output = new BufferedReader(
             new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8));
         String line = output.readLine();
-        if (line == null || !line.startsWith("ready ")) {
-            throw new IOException("the server did not start: " + line + "\n"
+        while (line != null && !line.startsWith("ready ")) {
+            line = output.readLine();
+        }
+        if (line == null) {
+            throw new IOException("the server did not start\n"
                 + Files.readString(directory.resolve("stderr")));
         }
         return Arrays.stream(line.split(" "))
