@@ -14,6 +14,8 @@ POINT_VERSIONS = {
     "record batches v2": [(0, 3), (1, 4)],
     "compression with gzip, snappy, lz4": [(0, 0)],
     "lz4": [(10, 0)],
+    # OffsetCommit 1 to 2, of which Kafka 4 and we serve the latter.
+    "balanced consumers": [(10, 0), (8, 2), (9, 1), (11, 0), (12, 0), (13, 0), (14, 0)],
     "offsets by time": [(2, 1)],
     "idempotence": [(22, 0)],
     "zstd": [(0, 7), (1, 10)],
