@@ -248,9 +248,11 @@ def encode_records(records: Sequence[RecordFields], base_timestamp_ms: int) -> l
         for key, value, headers, timestamp_ms in step:
             delta += 1
             if value is None or key is not None or headers:
-                pieces += _record_pieces(
-                    key, value, headers, timestamp_ms - base_timestamp_ms, delta
-                )
+                timestamp_delta = timestamp_ms - base_timestamp_ms
+                if headers or not 0 <= timestamp_delta < table_count or delta >= table_count:
+                    pieces += _record_pieces(key, value, headers, timestamp_delta, delta)
+                else:
+                    pieces += _keyed_pieces(tables, key, value, timestamp_delta, delta)
                 continue
             size = len(value)
             if timestamp_ms != last_timestamp_ms or size != last_size:
@@ -282,6 +284,21 @@ def _record_pieces(
         _append_nullable(pieces, header_value)
     pieces.insert(0, encode_varint(sum(map(len, pieces))))
     return pieces
+
+
+def _keyed_pieces(
+    tables: _Tables, key: bytes | None, value: bytes | None, timestamp_delta: int, delta: int
+) -> tuple[Buffer, ...]:
+    """A record with a key or without a value, by tables: what brokers keep, in half the time."""
+    varints = tables.varints
+    key_size, value_size = len(key or b""), len(value or b"")
+    if key_size + value_size >= _TABLE_COUNT - 32:
+        return tuple(_record_pieces(key, value, (), timestamp_delta, delta))
+    before_key = b"\x01" if key is None else varints[key_size]
+    before_value = b"\x01" if value is None else varints[value_size]
+    head = varints[timestamp_delta] + varints[delta] + before_key
+    length = 2 + len(head) + key_size + len(before_value) + value_size
+    return tables.lengths[length], head, key or b"", before_value, value or b"", b"\x00"
 
 
 def _append_nullable(pieces: list[Buffer], data: bytes | None) -> None:
