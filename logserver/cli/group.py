@@ -13,8 +13,15 @@ from logserver.cli.output import Cell, count, duration, print_facts, print_json,
 from logserver.cli.pages import PageGroup, bootstrap_option, json_option
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from logserver.client import Admin
     from logserver.client.groups import Group
     from logserver.client.lag import PartitionLag
+
+
+KINDS = frozenset({"", "classic", "consumer"})
+"""Of groups that commit offsets; a server that does not know types leaves them empty."""
 
 
 @click.group(
@@ -136,12 +143,10 @@ def lag(names: tuple[str, ...], bootstrap: str, as_json: bool) -> None:
     With a GROUP for each of its partitions, without one a line for each group there is.
     """
     with open_admin(bootstrap) as admin:
-        wanted = names or [one.group_id for one in admin.groups.all()]
         documents = []
-        for name in wanted:
-            found = admin.groups.describe(name)
+        for found in _named(admin, names) if names else _all(admin):
             rows = [_lag_document(one) for one in admin.groups.lag(found)]
-            documents.append({"group": name, "state": found.state, **_totals(rows)})
+            documents.append({"group": found.group_id, "state": found.state, **_totals(rows)})
             documents[-1]["partitions"] = rows
     if as_json:
         print_json(documents)
@@ -199,6 +204,25 @@ def spans(partitions: Iterable[tuple[str, int]]) -> str:
         told = (str(low) if low == high else f"{low}-{high}" for low, high in runs)
         words.append(f"{topic} {' '.join(told)}")
     return ", ".join(words)
+
+
+def _named(admin: "Admin", names: Iterable[str]) -> "Iterator[Group]":
+    return (admin.groups.describe(name) for name in names)
+
+
+def _all(admin: "Admin") -> "Iterator[Group]":
+    """Every group that commits offsets, less those that end while we ask."""
+    from logserver.client import ClientError
+    from logwire.errors import GROUP_ID_NOT_FOUND
+
+    for one in admin.groups.all():
+        if one.group_type.lower() not in KINDS:
+            continue
+        try:
+            yield admin.groups.describe(one.group_id)
+        except ClientError as error:
+            if error.code != GROUP_ID_NOT_FOUND:
+                raise
 
 
 def _document(found: "Group", rows: list[dict[str, Any]]) -> dict[str, Any]:

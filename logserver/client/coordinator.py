@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from logserver.client.cluster import Cluster
 from logserver.client.connection import FIND_COORDINATOR, Address, Connection
-from logserver.client.failure import ClientError, is_retriable, refusal
+from logserver.client.failure import ClientError, refusal
 from logwire.errors import (
     COORDINATOR_LOAD_IN_PROGRESS,
     COORDINATOR_NOT_AVAILABLE,
@@ -30,7 +30,7 @@ Codes = Callable[[Message], Iterable[int]]
 class GroupCoordinator:
     """The coordinator of `group_id` among the servers of `cluster`.
 
-    Every question is repeated for up to `timeout_ms` while its coordinator cannot answer.
+    Every question is repeated for up to `timeout_ms` while its coordinator is away.
     """
 
     def __init__(self, cluster: Cluster, group_id: str, *, timeout_ms: int) -> None:
@@ -50,8 +50,9 @@ class GroupCoordinator:
     ) -> Message:
         """Ask the coordinator. `codes` finds the error codes in an answer, `what` begins a refusal.
 
-        A function as `message` is called for each attempt, with the version that it is for. Raises
-        `ClientError`: "refused" or "connect" and the like when the attempts have used up the time.
+        A function as `message` is called for each attempt, with the version that it is for. With a
+        `timeout_ms` of 0 there is one. Raises `ClientError`: what `is_away` when time is up, others
+        at once.
         """
         failure: ClientError | None = None
         for _ in self.cluster.attempts(self.timeout_ms if timeout_ms is None else timeout_ms):
@@ -61,7 +62,7 @@ class GroupCoordinator:
                 body = message(version) if callable(message) else message
                 answer = connection.request(api_key, dict(body), version)
             except ClientError as error:
-                if error.kind not in ("connect", "closed") and not is_retriable(error.code or 0):
+                if not is_away(error):
                     raise
                 self._node_id = None
                 failure = error
@@ -93,3 +94,8 @@ class GroupCoordinator:
         node_id: int = row["node_id"]
         self.cluster.brokers[node_id] = Address(row["host"], row["port"])
         return node_id
+
+
+def is_away(error: ClientError) -> bool:
+    """Whether a coordinator that is loading, has moved or hung up is all that is wrong."""
+    return error.kind in ("connect", "closed") or error.code in _ASK_AGAIN

@@ -24,7 +24,7 @@ from contextlib import suppress
 from typing import Final, Literal
 from uuid import uuid4
 
-from logserver.client.cluster import RETRY_BACKOFF_MS
+from logserver.client.cluster import RETRY_BACKOFF_MS, backoff_ms
 from logserver.client.connection import (
     CONSUMER_GROUP_HEARTBEAT,
     OFFSET_COMMIT,
@@ -32,7 +32,7 @@ from logserver.client.connection import (
     REQUEST_TIMEOUT_MS,
 )
 from logserver.client.consumer import Consumer, ConsumerRecord, Start
-from logserver.client.coordinator import GroupCoordinator
+from logserver.client.coordinator import GroupCoordinator, is_away
 from logserver.client.failure import ClientError, is_retriable, refusal
 from logserver.client.fetcher import Assigned, FetchedBatch
 from logserver.client.groups import (
@@ -45,6 +45,7 @@ from logserver.client.groups import (
 )
 from logserver.client.membership import Membership, OwnedPartition
 from logwire import errors
+from logwire.messages import Message
 
 COMMIT_INTERVAL_MS: Final = 5_000  # Kafka: auto.commit.interval.ms
 REBALANCE_TIMEOUT_MS: Final = 300_000  # Kafka: max.poll.interval.ms
@@ -68,6 +69,8 @@ class GroupConsumer(Consumer):
     commit_interval_ms   how often to commit; 0 leaves it to `commit`
     instance_id          a member that is known by name: its partitions wait for its return
     stop_at_end          end at what was the end of each partition when it was assigned
+    retry_timeout_ms     a coordinator that is away becomes an error after this long; until then
+                         reading goes on
 
     Joins the group with the first call that asks for records. Raises `ClientError` "refused" when
     the coordinator does, "unsupported" when the server has no such groups.
@@ -85,6 +88,7 @@ class GroupConsumer(Consumer):
         instance_id: str | None = None,
         on_out_of_range: Literal["beginning", "end"] = "beginning",
         request_timeout_ms: int = REQUEST_TIMEOUT_MS,
+        retry_timeout_ms: int = 60_000,
         client_id: str = "logserver-consumer",
     ) -> None:
         names = [topics] if isinstance(topics, str) else list(topics)
@@ -93,6 +97,7 @@ class GroupConsumer(Consumer):
             (),
             on_out_of_range=on_out_of_range,
             request_timeout_ms=request_timeout_ms,
+            retry_timeout_ms=retry_timeout_ms,
             client_id=client_id,
         )
         self.group = group
@@ -102,12 +107,12 @@ class GroupConsumer(Consumer):
         self._commit_interval_ms = commit_interval_ms
         self._commit_at_s = time.monotonic() + commit_interval_ms / 1000
         self._heartbeat_at_s = 0.0
+        self._away_since_s = 0.0  # 0 while the coordinator answers
+        self._away_count = 0
         self._settled: dict[TopicPartition, int] = {}  # dealt with by the caller
         self._committed: dict[TopicPartition, int] = {}
         self._names: dict[OwnedPartition, TopicPartition] = {}  # of what is owned
-        self._coordinator = GroupCoordinator(
-            self._questions, group, timeout_ms=self._settings.retry_timeout_ms
-        )
+        self._coordinator = GroupCoordinator(self._questions, group, timeout_ms=retry_timeout_ms)
         self._membership = Membership(
             group,
             names,
@@ -201,7 +206,7 @@ class GroupConsumer(Consumer):
         now_s = time.monotonic()
         if self._commit_interval_ms and now_s >= self._commit_at_s:
             self._commit_at_s = now_s + self._commit_interval_ms / 1000
-            self._commit_or_rejoin(self._settled)
+            self._commit_if_possible()
         while now_s >= self._heartbeat_at_s:
             self._heartbeat()
             now_s = time.monotonic()
@@ -209,12 +214,14 @@ class GroupConsumer(Consumer):
     def _heartbeat(self) -> None:
         membership = self._membership
         what = f"be a member of group {self.group}"
-        answer = self._coordinator.request(
-            CONSUMER_GROUP_HEARTBEAT,
-            membership.request,
-            lambda answer: (answer["error_code"],),
-            what=what,
-        )
+        try:
+            answer = self._coordinator.request(
+                CONSUMER_GROUP_HEARTBEAT, membership.request, _top_code, what=what, timeout_ms=0
+            )
+        except ClientError as error:
+            self._ask_later(error)
+            return
+        self._away_since_s, self._away_count = 0.0, 0
         code = answer["error_code"]
         if code in _NO_LONGER_A_MEMBER and membership.is_member:
             self._lose_all()
@@ -224,6 +231,16 @@ class GroupConsumer(Consumer):
         membership.answered(answer)
         self._heartbeat_at_s = time.monotonic() + membership.pause_ms / 1000
         self._reconcile(self._named(membership.target))
+
+    def _ask_later(self, error: ClientError) -> None:
+        """A coordinator that is away for a while keeps nobody from reading on."""
+        now_s = time.monotonic()
+        self._away_since_s = self._away_since_s or now_s
+        away_ms = (now_s - self._away_since_s) * 1000
+        if not is_away(error) or away_ms > self._settings.retry_timeout_ms:
+            raise error
+        self._away_count += 1
+        self._heartbeat_at_s = now_s + backoff_ms(self._away_count) / 1000
 
     def _reconcile(self, wanted: dict[OwnedPartition, TopicPartition]) -> None:
         """Give up what is not wanted, then take what is new; the group waits to hear of either."""
@@ -318,9 +335,19 @@ class GroupConsumer(Consumer):
         answer = self._coordinator.request(OFFSET_FETCH, message, fetch_codes, what=what)
         return {key: found.offset for key, found in read_committed(answer, what).items()}
 
-    def _commit_or_rejoin(self, positions: dict[TopicPartition, int]) -> bool:
+    def _commit_if_possible(self) -> None:
+        """The commit by interval; a coordinator that is away gets it with the next one."""
         try:
-            self._commit(positions)
+            self._commit_or_rejoin(self._settled, timeout_ms=0)
+        except ClientError as error:
+            if not is_away(error):
+                raise
+
+    def _commit_or_rejoin(
+        self, positions: dict[TopicPartition, int], timeout_ms: int | None = None
+    ) -> bool:
+        try:
+            self._commit(positions, timeout_ms)
         except ClientError as error:
             if error.code not in _NO_LONGER_A_MEMBER:
                 raise
@@ -359,8 +386,12 @@ class GroupConsumer(Consumer):
             self._coordinator.request(
                 CONSUMER_GROUP_HEARTBEAT,
                 self._membership.leave_request(),
-                lambda answer: (answer["error_code"],),
+                _top_code,
                 what=f"leave group {self.group}",
                 timeout_ms=CLOSE_TIMEOUT_MS,
             )
         self._membership.restart()
+
+
+def _top_code(answer: Message) -> tuple[int]:
+    return (answer["error_code"],)

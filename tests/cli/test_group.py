@@ -12,6 +12,8 @@ from logserver.cli import main
 from logserver.cli.exits import Exit
 from logserver.cli.group import spans
 from logserver.client import Admin, Producer
+from tests.client.scripted_broker import ScriptedBroker
+from tests.client.scripted_group import ScriptedGroup
 
 Run = Callable[..., str]
 
@@ -139,6 +141,29 @@ def test_lag_is_told_for_all_groups_or_by_partition(run: Run, names: tuple[str, 
     assert (document["group"], document["lag_count"]) == (group, 3)
     assert [row["partition"] for row in document["partitions"]] == [0, 1]
     assert group in [one["group"] for one in as_json(run, "lag")]
+
+
+def test_groups_that_commit_nothing_or_are_gone_are_left_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A share group is another matter; a group may end between two questions."""
+    with ScriptedBroker() as broker:
+        ScriptedGroup(broker)
+        rows = [
+            {"group_id": name, "group_type": kind, "protocol_type": "", "group_state": "Empty"}
+            for name, kind in (("a", "share"), ("b", "classic"), ("c", "consumer"))
+        ]
+        broker.answers[16] = lambda _: {"groups": rows}
+        broker.answers[69] = lambda asked: {
+            "groups": [
+                {"group_id": name, "group_state": "Empty", "error_code": 0 if name == "c" else 69}
+                for name in asked["group_ids"]
+            ]
+        }
+        broker.answers[15] = lambda _: {"groups": [{"group_id": "b", "error_code": 69}]}
+        broker.answers[9] = lambda _: {"groups": [{"group_id": "c"}]}
+        assert main(["group", "lag", "--bootstrap", broker.bootstrap, "--json"]) == Exit.OK
+    assert [one["group"] for one in json.loads(capsys.readouterr().out)] == ["c"]
 
 
 def test_groups_are_deleted_with_their_offsets(run: Run, names: tuple[str, str]) -> None:

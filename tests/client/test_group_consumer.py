@@ -15,6 +15,7 @@ from tests.client.scripted_group import COMMIT, FETCH, HEARTBEAT, LEFT, Scripted
 from tests.server_process import ServerProcess
 
 UNKNOWN_MEMBER_ID, FENCED_MEMBER_EPOCH, STALE_MEMBER_EPOCH = 25, 110, 113
+NOT_COORDINATOR = 16
 GROUP_MAX_SIZE_REACHED, UNSTABLE_OFFSET_COMMIT, UNKNOWN_TOPIC = 81, 88, 3
 
 
@@ -218,6 +219,28 @@ def test_a_coordinator_that_hangs_up_loses_no_member(group: ScriptedGroup) -> No
         assert full["subscribed_topic_names"] == ["t"]
         assert full["topic_partitions"][0]["partitions"] == [0, 1]
         assert full["member_epoch"] == 1
+
+
+def test_reading_goes_on_while_the_coordinator_is_away(group: ScriptedGroup) -> None:
+    """Neither heartbeats nor commits are lost: they are made up for."""
+    with consumer(group, commit_interval_ms=1) as reader:
+        read(reader, 6)
+        group.script(HEARTBEAT, *[NOT_COORDINATOR] * 3)
+        group.script(COMMIT, *[NOT_COORDINATOR] * 3)
+        group.broker.append(b"d0", partition=0)
+        assert read(reader, 1) == [b"d0"]
+        count = len(group.heartbeats)
+        wait_heartbeats(reader, group, count + 2)
+        assert group.committed == {0: 4, 1: 3}
+
+
+def test_a_coordinator_that_stays_away_is_an_error_in_the_end(group: ScriptedGroup) -> None:
+    """With the reason that was given last."""
+    with consumer(group, retry_timeout_ms=300) as reader:
+        read(reader, 6)
+        group.script(HEARTBEAT, *[NOT_COORDINATOR] * 100)
+        with pytest.raises(ClientError, match="be a member of group g: NOT_COORDINATOR"):
+            wait_heartbeats(reader, group, 1_000_000)
 
 
 def test_offsets_that_are_not_stable_yet_are_asked_for_again(group: ScriptedGroup) -> None:
