@@ -13,6 +13,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from logserver.broker.commit import CommitTask, GroupCommit
+from logserver.broker.compaction import Compactions
 from logserver.broker.directories import (
     METADATA_DIRECTORY,
     is_unwritten,
@@ -126,6 +127,7 @@ class Broker:
         self.timers = Timers()
         self.telemetry = Telemetry(self.image, self.timers)
         self.coordinators = Coordinators(self)
+        self.compactions = Compactions(self)
         self.sessions = SessionCache(config.max_incremental_fetch_session_cache_slots, random)
         self.counters = Counters()
         self.woken: list[Partition] = []
@@ -221,6 +223,7 @@ class Broker:
             del self.routes[partition.name]
         self.commit.forget(partition)
         self.key_checks.forget(partition)
+        self.compactions.forget(partition.log)
         if partition.name == OFFSETS_TOPIC:
             self.coordinators.remove(index)
         self.woken.append(partition)
@@ -358,7 +361,7 @@ class Broker:
             self.fence(OSError(errno.EIO, metadata.fenced))
         self.upkeep.extend(p for p in self.partitions.values() if p.log.wants_maintenance)
         self._begin_mark(now_ms)
-        chores = self.take_upkeep()
+        chores = self.take_upkeep() + self.compactions.tick(now_ms)
         if self.directory.leftovers:
             chores.append((self.directory.remove_leftovers, _ignore))
         for log in self.deleted:
@@ -386,7 +389,7 @@ class Broker:
 
     def _mark_written(self, error: object) -> None:
         failed = error if isinstance(error, OSError) else None
-        if failed is not None:
+        if failed is not None and not is_passing(failed):
             self.fence(failed)  # first: it tells the reason once, when the directory is not fenced
         self.directory.mark_written(failed)
 

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from logserver.config.cleaner import CLEANER_KEYS, UNLIMITED
 from logserver.config.foreign import FOREIGN_KEYS, FOREIGN_PREFIXES
 from logserver.config.group import GROUP_BROKER_KEYS, GROUP_RELATIONS
 from logserver.config.key import (
@@ -224,7 +225,10 @@ def _nullable(key: Key) -> Key:
 BROKER_KEYS: dict[str, Key] = {
     name: _nullable(key)
     for name, key in sorted(
-        {**_topic_defaults(), **{key.name: key for key in (*_OWN, *GROUP_BROKER_KEYS)}}.items()
+        {
+            **_topic_defaults(),
+            **{key.name: key for key in (*_OWN, *CLEANER_KEYS, *GROUP_BROKER_KEYS)},
+        }.items()
     )
 }
 
@@ -277,6 +281,11 @@ class BrokerConfig:
     log_dir_failure_timeout_ms: int = 30_000
     disk_reserve_bytes: int = 64 * MIB
     producer_id_expiration_ms: int = 86_400_000
+    log_cleaner_enable: bool = True
+    log_cleaner_backoff_ms: int = 15_000
+    log_cleaner_dedupe_buffer_size: int = 128 * MIB
+    log_cleaner_io_buffer_load_factor: float = 0.9
+    log_cleaner_io_max_bytes_per_second: float = UNLIMITED
     telemetry_max_bytes: int = MIB
     client_metrics_series_max: int = 10_000
     offsets_retention_minutes: int = 10_080

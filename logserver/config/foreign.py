@@ -37,10 +37,8 @@ _NAMES = """
     group.streams.max.size initial.broker.registration.timeout.ms inter.broker.listener.name
     internal.metadata.delete.delay.millis internal.metadata.log.segment.bytes
     internal.metadata.max.batch.size.in.bytes kafka.metrics.polling.interval.secs
-    kafka.metrics.reporters leader.imbalance.check.interval.seconds log.cleaner.backoff.ms
-    log.cleaner.dedupe.buffer.size log.cleaner.enable log.cleaner.io.buffer.load.factor
-    log.cleaner.io.buffer.size log.cleaner.io.max.bytes.per.second log.cleaner.threads
-    log.flush.offset.checkpoint.interval.ms log.flush.scheduler.interval.ms
+    kafka.metrics.reporters leader.imbalance.check.interval.seconds log.cleaner.io.buffer.size
+    log.cleaner.threads log.flush.offset.checkpoint.interval.ms log.flush.scheduler.interval.ms
     log.flush.start.offset.checkpoint.interval.ms log.initial.task.delay.ms
     max.connection.creation.rate max.connections.per.ip.overrides metadata.log.dir
     metadata.log.max.record.bytes.between.snapshots metadata.log.max.snapshot.interval.ms
@@ -142,8 +140,6 @@ _DYNAMIC = """
     short   sasl.login.refresh.buffer.seconds sasl.login.refresh.min.period.seconds
     double  sasl.kerberos.ticket.renew.jitter sasl.kerberos.ticket.renew.window.factor
             sasl.login.refresh.window.factor sasl.login.refresh.window.jitter
-    long    log.cleaner.backoff.ms log.cleaner.dedupe.buffer.size
-    double  log.cleaner.io.buffer.load.factor log.cleaner.io.max.bytes.per.second
     boolean follower.fetch.last.tiered.offset.enable transaction.partition.verification.enable
     string  max.connections.per.ip.overrides principal.builder.class sasl.kerberos.kinit.cmd
             sasl.kerberos.service.name sasl.mechanism.inter.broker.protocol ssl.client.auth

@@ -85,8 +85,8 @@ _FOLLOWER_THROTTLE = "follower.replication.throttled.replicas"
 _ROWS: tuple[Key, ...] = (
     Key("cleanup.policy", "list", ("delete",), "",
         "What happens to old segments: delete removes them by retention.ms and retention.bytes. "
-        "compact refuses records without a key and keeps every record, as compaction is not served "
-        "yet; with both, segments are deleted.",
+        "compact keeps the last record of each key and refuses records without one. Both may be "
+        "given.",
         one_of("compact", "delete"), synonyms=_one("log.cleanup.policy")),
     Key("compression.gzip.level", "int", -1, "",
         "Gzip level for recompression; kept for tools, as batches are never recompressed.",
@@ -101,7 +101,8 @@ _ROWS: tuple[Key, ...] = (
         "Zstandard level for recompression; kept for tools, as batches are never recompressed.",
         between(-131072, 22), synonyms=_one("compression.zstd.level")),
     Key("delete.retention.ms", "long", DAY_MS, "ms",
-        "How long compaction keeps the delete marker of a key. Kept for tools.",
+        "How long compaction keeps a record without a value, so that who reads the log from its "
+        "start learns that the key was deleted. Counted from the first compaction of the record.",
         at_least(0), synonyms=_one("log.cleaner.delete.retention.ms")),
     Key("errors.deadletterqueue.group.enable", "boolean", False, "",
         "Whether share groups may write records they could not deliver to this topic. Kept for "
@@ -133,7 +134,7 @@ _ROWS: tuple[Key, ...] = (
         "Local age of a tiered topic; -2 follows retention.ms. Kept for tools.",
         at_least(-2), synonyms=_one("log.local.retention.ms")),
     Key("max.compaction.lag.ms", "long", LONG_MAX, "ms",
-        "The longest time a record may wait for compaction. Kept for tools.",
+        "The longest time a record may wait for compaction; its segment is rolled for it.",
         at_least(1), synonyms=_one("log.cleaner.max.compaction.lag.ms")),
     Key("max.message.bytes", "int", 1_048_588, "bytes",
         "The largest record batch accepted, as the producer compressed it.",
@@ -148,11 +149,11 @@ _ROWS: tuple[Key, ...] = (
         "CreateTime keeps the producer's timestamps; LogAppendTime stamps the time of the append.",
         one_of("CreateTime", "LogAppendTime"), synonyms=_one("log.message.timestamp.type")),
     Key("min.cleanable.dirty.ratio", "double", 0.5, "ratio",
-        "The share of a log that must be uncompacted before it is compacted again. Kept for "
-        "tools.",
+        "The share of a log's closed segments that must be uncompacted before it is compacted "
+        "again. Less makes for smaller logs and more work.",
         between(0, 1), synonyms=_one("log.cleaner.min.cleanable.ratio")),
     Key("min.compaction.lag.ms", "long", 0, "ms",
-        "The shortest time a record stays uncompacted. Kept for tools.",
+        "The shortest time a record stays uncompacted.",
         at_least(0), synonyms=_one("log.cleaner.min.compaction.lag.ms")),
     Key("min.insync.replicas", "int", 1, "count",
         "Replicas that must hold a batch before acks=all is answered; capped at the number of "

@@ -143,6 +143,7 @@ class FiguresPublisher:
             "max_files": files_max,
             "disk_free_bytes": broker.free_bytes,
             **broker.storage_figures(),
+            **broker.compactions.figures(),
         }
 
     def close(self) -> None:

@@ -22,6 +22,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from logserver.server.buffers import ARENA_BYTES, Buffers
+from logserver.server.cleaner import Cleaner
 from logserver.server.helper import Helper
 from logserver.server.poller import Poller
 from logserver.server.residency import Residency
@@ -116,6 +117,7 @@ class Server:
         self.reader = Helper(self.poller, "reader")
         self.residency = Residency(self.reader)
         self.codec = Helper(self.poller, "codec")
+        self.cleaner = Cleaner(self)
 
     def now_ms(self) -> int:
         """Wall clock in milliseconds, as Kafka stamps it. It may jump, also backwards."""
@@ -346,6 +348,7 @@ class Server:
     def _slow_tick(self, uptime_ms: int) -> None:
         now_ms = self.now_ms()
         self._submit(self.background, self.broker.tick(now_ms))
+        self.cleaner.look(uptime_ms)
         self._close_overdue(uptime_ms)
         if uptime_ms - self._retention_ms >= self.config.log_retention_check_interval_ms:
             self._retention_ms = uptime_ms
@@ -396,6 +399,7 @@ class Server:
         self.ended = True
         for connection in list(self.connections.values()):
             connection.close("shutdown")
+        self.cleaner.close()
         self.commit_helper.close()
         self.background.close()
         self.reader.close()

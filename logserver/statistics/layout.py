@@ -177,6 +177,27 @@ METRICS: tuple[Metric, ...] = (
     ),
     _gauge("recovery_cut_bytes", "Bytes cut off at this start: torn, and never acknowledged."),
     _gauge("partitions_quarantined", "Partitions with damage below the durable mark."),
+    # compaction
+    _counter("compactions", "Compactions of a partition that were completed."),
+    _counter("compaction_failures", "Compactions that ended badly; the log says why."),
+    _counter("compaction_read_bytes", "Bytes that compaction has read."),
+    _counter("compaction_written_bytes", "Bytes that compaction has written."),
+    _gauge(
+        "compaction_dirty_ratio",
+        "The largest share of a compacted partition's closed segments that waits for compaction.",
+        "logserver_compaction_dirty_ratio_max",
+        MS,
+    ),
+    _gauge(
+        "compaction_last_error_time_ms",
+        "When a compaction last ended badly, in seconds since the epoch; 0 is never.",
+        "logserver_compaction_last_error_time_seconds",
+        MS,
+    ),
+    _gauge(
+        "partitions_uncleanable",
+        "Partitions that are not compacted before a restart: a batch in them is not valid.",
+    ),
     # what clients push of themselves
     _gauge("client_metrics_instances", "Client instances that asked what to push, lately."),
     _counter("client_metrics_pushes", "Pushes of client metrics that were taken."),

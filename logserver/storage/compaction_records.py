@@ -105,56 +105,65 @@ def choose(
     a key, those with a newer one of their key, and without a value when `tombstones_expired`.
     Raises ProtocolError.
     """
+    try:
+        return _choose(section, mapped_offset, newest, tombstones_expired)
+    except IndexError:
+        raise ProtocolError("the records end inside a record") from None
+
+
+def _choose(
+    section: Section,
+    mapped_offset: int,
+    newest: Callable[[bytes], int],
+    tombstones_expired: bool,
+) -> Chosen:
     data, position, end, count, base_offset = section
     ranges: list[tuple[int, int]] = []
     kept_count = 0
     run_start = -1  # of the records that stay, one behind the other
     top: int | None = None
     has_tombstone = False
-    try:
-        for _ in range(count):
-            start = position
-            length = data[position]
-            position += 1
-            if length > ONE_BYTE_MAX:
-                length, position = _rest(data, position)
-            record_end = position + (length >> 1)
-            stamp = data[position + 1]
-            position += 2
-            if stamp > ONE_BYTE_MAX:
-                stamp, position = _rest(data, position, VARLONG_BYTES_MAX)
-            delta = data[position]
-            position += 1
-            if delta > ONE_BYTE_MAX:
-                delta, position = _rest(data, position)
-            length = data[position]
-            position += 1
-            if length > ONE_BYTE_MAX:
-                length, position = _rest(data, position)
-            key_end = position if length & 1 else position + (length >> 1)
-            if not key_end < record_end <= end:
-                raise ProtocolError("a record or its key ends beyond what holds it")
-            is_tombstone = data[key_end] & 1
-            offset = base_offset + (delta >> 1)
-            if offset > mapped_offset or (
-                not length & 1
-                and offset >= newest(data[position:key_end])
-                and not (is_tombstone and tombstones_expired)
-            ):
-                if run_start < 0:
-                    run_start = start
-                kept_count += 1
-                if is_tombstone:
-                    has_tombstone = True
-                stamp = (stamp >> 1) ^ -(stamp & 1)
-                if top is None or stamp > top:
-                    top = stamp
-            elif run_start >= 0:
-                ranges.append((run_start, start))
-                run_start = -1
-            position = record_end
-    except IndexError:
-        raise ProtocolError("the records end inside a record") from None
+    for _ in range(count):
+        start = position
+        length = data[position]
+        position += 1
+        if length > ONE_BYTE_MAX:
+            length, position = _rest(data, position)
+        record_end = position + (length >> 1)
+        stamp = data[position + 1]
+        position += 2
+        if stamp > ONE_BYTE_MAX:
+            stamp, position = _rest(data, position, VARLONG_BYTES_MAX)
+        delta = data[position]
+        position += 1
+        if delta > ONE_BYTE_MAX:
+            delta, position = _rest(data, position)
+        length = data[position]
+        position += 1
+        if length > ONE_BYTE_MAX:
+            length, position = _rest(data, position)
+        key_end = position if length & 1 else position + (length >> 1)
+        if not key_end < record_end <= end:
+            raise ProtocolError("a record or its key ends beyond what holds it")
+        is_tombstone = data[key_end] & 1
+        offset = base_offset + (delta >> 1)
+        if offset > mapped_offset or (
+            not length & 1
+            and offset >= newest(data[position:key_end])
+            and not (is_tombstone and tombstones_expired)
+        ):
+            if run_start < 0:
+                run_start = start
+            kept_count += 1
+            if is_tombstone:
+                has_tombstone = True
+            stamp = (stamp >> 1) ^ -(stamp & 1)
+            if top is None or stamp > top:
+                top = stamp
+        elif run_start >= 0:
+            ranges.append((run_start, start))
+            run_start = -1
+        position = record_end
     _check_end(position, end)
     if run_start >= 0:
         ranges.append((run_start, end))

@@ -47,28 +47,47 @@ class Step(Enum):
 class Swap:
     """One output on its way into a log."""
 
-    __slots__ = ("cleaned", "done", "new", "now_ms", "old", "running", "step")
+    __slots__ = ("cleaned", "done", "new", "now_ms", "old", "running", "step", "wake")
 
-    def __init__(self, cleaned: Cleaned, old: list[Segment], now_ms: int, done: Done) -> None:
+    def __init__(
+        self,
+        cleaned: Cleaned,
+        old: list[Segment],
+        now_ms: int,
+        done: Done,
+        wake: Callable[[], None] | None,
+    ) -> None:
         self.cleaned = cleaned
         self.now_ms = now_ms
         self.old = old
         self.done = done
+        self.wake = wake
         self.new: Segment | None = None
         self.step = Step.COMMIT
         self.running = False
 
 
-def offer(log: Log, cleaned: Cleaned, now_ms: int, done: Done) -> None:
-    """Take an output in, by maintenance; `done` is called once, perhaps before this returns."""
+def offer(
+    log: Log, cleaned: Cleaned, now_ms: int, done: Done, wake: Callable[[], None] | None = None
+) -> None:
+    """Take an output in, by maintenance; `done` is called once, perhaps before this returns.
+
+    `wake` is called when maintenance has something to do, else somebody must look now and then.
+    """
     assert log.swap is None, "one swap at a time"
     old = [s for s in log.segments if cleaned.base_offset <= s.base_offset < cleaned.end_offset]
     if log.fenced or tuple(segment.base_offset for segment in old) != cleaned.bases:
         done("segments that were compacted have left the log")
         return
     assert all(segment.sealed and not segment.busy for segment in old), "only sealed ones"
-    log.swap = Swap(cleaned, old, now_ms, done)
+    log.swap = Swap(cleaned, old, now_ms, done, wake)
+    _want_maintenance(log, log.swap)
+
+
+def _want_maintenance(log: Log, swap: Swap) -> None:
     log.wants_maintenance = True
+    if swap.wake is not None:
+        swap.wake()
 
 
 def chores(log: Log) -> list[Chore]:
@@ -149,7 +168,7 @@ def _publish(log: Log, swap: Swap, result: object) -> None:
     new.rolled_ms = new.created_ms = swap.old[-1].rolled_ms
     log.replace_segments(swap.old, new, swap.now_ms)
     swap.step = Step.COMPLETE
-    log.wants_maintenance = True
+    _want_maintenance(log, swap)
 
 
 def _complete(log: Log, swap: Swap, directory: str) -> None:
