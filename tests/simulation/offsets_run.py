@@ -13,6 +13,7 @@ from random import Random
 from logserver.broker.groups.coordinators import partition_of
 from logserver.broker.groups.expiry import MINUTE_MS, expire
 from tests.broker.groups.offsets_bench import OffsetsBench
+from tests.storage.compaction_bench import compact_log
 
 GROUPS = tuple(f"group-{number}" for number in range(6))
 TOPICS = ("a", "b")
@@ -40,6 +41,7 @@ class OffsetsRun:
         """Random steps, one power cut or kill among ten."""
         steps = [self.commit] * 12 + [self.delete_offsets] * 2 + [self.sync] * 4
         steps += [self.let_time_pass, self.replace_topic, self.kill, self.cut_power]
+        steps += [self.compact] * 2
         for _ in range(steps_count):
             self.random.choice(steps)()
 
@@ -90,6 +92,16 @@ class OffsetsRun:
             for group_id in GROUPS:
                 newest = {k: v for k, v in newest.items() if k[:2] != (group_id, topic)}
                 states.append(newest)
+
+    def compact(self) -> None:
+        """One coordinator's log, up to where it is now; nothing that counts changes."""
+        self.sync()
+        index = self.random.randrange(COORDINATORS_COUNT)
+        log = self.bench.broker.coordinators.by_index[index].partition.log
+        log.roll(self.bench.now_ms)
+        self.bench.sync()
+        self.bench.run_chores()
+        compact_log(log, self.bench.now_ms)
 
     def sync(self) -> None:
         """What was answered is durable."""

@@ -82,7 +82,9 @@ class Loading:
         except (OSError, OffsetOutOfRange) as error:
             self._fail(str(error))
             return
-        assert self._piece is not None, f"nothing at {self._offset} below {self._end_offset}"
+        if self._piece is None:  # nothing is left up to the end: compaction took it
+            self._finish()
+            return
         self._broker.due.append((self._piece.read, self._apply))
 
     def _apply(self, result: object) -> None:

@@ -13,6 +13,7 @@ from logwire import errors
 from logwire.batch import encode_batch
 from logwire.errors import Refusal
 from tests.broker.groups.offsets_bench import GROUP, TOPIC, OffsetsBench
+from tests.storage.compaction_bench import compact_log
 
 
 class Slowly(OffsetsBench):
@@ -76,6 +77,32 @@ def test_what_is_committed_twice_is_kept_once() -> None:
     bench.restart(clean=False)
     assert bench.fetch_all() == {TOPIC: {0: 4}}
     assert bench.coordinator.offsets.count == 1
+
+
+def test_a_compacted_log_is_the_same_in_less() -> None:
+    """Batches of it have holes, or are empty."""
+    bench = Slowly()
+    for offset in range(50):
+        bench.commit({offset % 4: offset, (offset + 1) % 4: offset})
+    bench.commit({1: 77})
+    bench.call(
+        47, 0, {"group_id": GROUP, "topics": [{"name": TOPIC, "partitions": [index(3), index(0)]}]}
+    )
+    expected = bench.fetch_all()
+    log = bench.coordinator.partition.log
+    log.roll(bench.now_ms)
+    bench.sync()
+    bench.run_chores()
+    before = log.size_bytes
+    compact_log(log, bench.now_ms)
+    assert log.size_bytes < before / 4
+    bench.restart(clean=False)
+    assert bench.fetch_all() == expected == {TOPIC: {1: 77, 2: 49}}
+
+
+def index(number: int) -> dict[str, int]:
+    """A partition of an OffsetDelete request."""
+    return {"partition_index": number}
 
 
 def test_records_that_this_version_does_not_know_are_passed_over() -> None:
