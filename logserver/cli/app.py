@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from logserver.cli.backup import backup, restore
 from logserver.cli.consume import consume
 from logserver.cli.dump import dump
 from logserver.cli.exits import EXIT_MEANINGS, CommandError, Exit, tell
@@ -72,7 +73,7 @@ def app() -> None:
 
 
 app.add_command(Serve("serve", callback=_serve, help="Run the server."))
-for command in (topic, produce, consume, group, dump, verify, import_):
+for command in (topic, produce, consume, group, dump, verify, import_, backup, restore):
     app.add_command(command)
 
 

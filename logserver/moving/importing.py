@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Final, NamedTuple
 
@@ -35,8 +35,8 @@ from logserver.config import ConfigError, load, topic_config
 from logserver.moving.kafka_directory import KafkaDirectory, PartitionSource, kafka_directory
 from logserver.moving.kafka_metadata import KafkaMetadata, read_metadata
 from logserver.moving.kafka_partition import Imported, Transactional, import_partition
-from logserver.moving.transfer import Transfer
-from logserver.storage.directory import LogDirectory, remove_tree
+from logserver.moving.transfer import Transfer, only_whole
+from logserver.storage.directory import LogDirectory
 from logserver.storage.failure import Kind, StorageError
 from logserver.storage.files import Files
 from logserver.storage.identity import create_identity
@@ -113,7 +113,7 @@ def import_kafka(
         survey = take_survey(files, opened, exclude, random)
         if not survey.topics:
             raise StorageError(Kind.IDENTITY, f"{sources[0]} holds no topic to import.")
-        stack.enter_context(_only_whole(files, target))
+        stack.enter_context(only_whole(files, target))
         transfer = Transfer(links=links)
         imported = _carry_all(files, survey, target, transfer, progress)
         _finish(files, survey, imported, target, now_ms, random)
@@ -247,30 +247,6 @@ def _configs(name: str, found: Mapping[str, str], notes: list[str]) -> dict[str,
 
 
 # Carrying over
-
-
-@contextlib.contextmanager
-def _only_whole(files: Files, target: str) -> Iterator[None]:
-    """Refuse a target with something in it; take back what was made when it ends early."""
-    made = not files.exists(target)
-    if made:
-        files.make_directory(target)
-    elif not files.is_directory(target) or files.list_directory(target):
-        raise StorageError(
-            Kind.IDENTITY, f"{target} is not an empty directory. Choose another --data-dir."
-        )
-    try:
-        yield
-    except BaseException:
-        for name in files.list_directory(target):
-            path = f"{target}/{name}"
-            if files.is_directory(path):
-                remove_tree(files, path)
-            else:
-                files.unlink(path)
-        if made:
-            files.remove_directory(target)
-        raise
 
 
 def _carry_all(

@@ -2,13 +2,22 @@
 
 Only what is never written again may be linked: a link is the same file under two names. A sealed
 segment is so, in Kafka's directory and in ours; both unlink such a file and never change it.
+
+A target is made whole or not at all: `only_whole` takes back what was made when the work ends
+early. Where it cannot, after a kill, the target has no meta.properties yet, and `serve` refuses it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+from collections.abc import Iterator
 from typing import Final
+
+from logserver.storage.directory import remove_tree
+from logserver.storage.failure import Kind, StorageError
+from logserver.storage.files import Files
 
 COPY_BYTES: Final = 16 << 20
 FILE_MODE: Final = 0o600
@@ -71,3 +80,28 @@ def _copy(reading: int, writing: int, left_bytes: int) -> int:
         copied_bytes += count
         left_bytes -= count
     return copied_bytes
+
+
+@contextlib.contextmanager
+def only_whole(files: Files, target: str) -> Iterator[None]:
+    """Refuse a target with something in it; take back what was made when it ends early.
+
+    Raises StorageError (IDENTITY), OSError.
+    """
+    made = not files.exists(target)
+    if made:
+        files.make_directory(target)
+    elif not files.is_directory(target) or files.list_directory(target):
+        raise StorageError(Kind.IDENTITY, f"{target} is not an empty directory. Choose another.")
+    try:
+        yield
+    except BaseException:
+        for name in files.list_directory(target):
+            path = f"{target}/{name}"
+            if files.is_directory(path):
+                remove_tree(files, path)
+            else:
+                files.unlink(path)
+        if made:
+            files.remove_directory(target)
+        raise
