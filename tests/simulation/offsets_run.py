@@ -73,11 +73,12 @@ class OffsetsRun:
         """Three days; offsets expire after seven."""
         self.bench.now_ms += 3 * 24 * 60 * MINUTE_MS
         for index, coordinator in self.bench.broker.coordinators.by_index.items():
+            order = list(coordinator.groups)
             expire(coordinator, RETENTION_MS, self.bench.now_ms)
             newest = self.states[index][-1]
             oldest_ms = self.bench.now_ms - RETENTION_MS
             # Each group is a batch of its own: a power cut may come between any two.
-            for group_id in GROUPS:
+            for group_id in order:
                 gone = [k for k, v in newest.items() if k[0] == group_id and v[1] <= oldest_ms]
                 newest = {key: value for key, value in newest.items() if key not in gone}
                 self.states[index].append(newest)
@@ -85,11 +86,13 @@ class OffsetsRun:
     def replace_topic(self) -> None:
         """Delete a topic and make one of the same name."""
         topic = self.random.choice(TOPICS)
+        coordinators = self.bench.broker.coordinators.by_index
+        orders = [list(coordinators[n].offsets.by_group) for n in range(COORDINATORS_COUNT)]
         self.bench.delete(topic)
         self.bench.create(topic, PARTITIONS_COUNT)
-        for states in self.states:
+        for states, order in zip(self.states, orders, strict=True):
             newest = states[-1]
-            for group_id in GROUPS:
+            for group_id in order:
                 newest = {k: v for k, v in newest.items() if k[:2] != (group_id, topic)}
                 states.append(newest)
 
