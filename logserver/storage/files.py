@@ -353,7 +353,7 @@ class RealFiles(Files):
         if len(files) == 1:
             files[0].datasync()
         else:
-            sync_all([file.fileno() for file in files], [file.path for file in files])
+            sync_all(files)
 
     def lock(self, path: str, content: str) -> RealFile:
         file = self.open(path, create=True)

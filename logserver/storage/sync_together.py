@@ -31,6 +31,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from struct import Struct
+from typing import Protocol
 
 # System calls by machine: setup, submit, getevents.
 _NUMBERS = {"x86_64": (206, 209, 208), "aarch64": (0, 2, 4), "riscv64": (0, 2, 4)}
@@ -42,6 +43,18 @@ _FDSYNC = 3
 FILES_MAX = 256
 
 _libc = ctypes.CDLL(None, use_errno=True)  # a CDLL call releases the GIL
+
+
+class Syncable(Protocol):
+    """What is needed of a file."""
+
+    path: str
+
+    def fileno(self) -> int:
+        """Its descriptor."""
+
+    def datasync(self) -> None:
+        """Make it durable by itself. Raises OSError."""
 
 
 class Unavailable(Exception):
@@ -71,18 +84,16 @@ class SideBySide:
     def sync(self, descriptors: Sequence[int]) -> list[int]:
         """Sync these files (at most FILES_MAX); the error number of each, 0 for success.
 
-        Raises Unavailable; nothing was begun then.
+        Fewer results than files: the others were not begun (one was closed, the queue was full).
+        Raises Unavailable: none was.
         """
         assert len(descriptors) <= FILES_MAX
         if self._numbers is None or not self._lock.acquire(blocking=False):
             raise Unavailable
         try:
-            begun_count = self._submit(descriptors)
-            results = self._wait(begun_count)
+            return self._wait(self._submit(descriptors))
         finally:
             self._lock.release()
-        # The queue was full: never seen, and not worth a second try.
-        return results + [_sync_one(descriptor) for descriptor in descriptors[begun_count:]]
 
     def _submit(self, descriptors: Sequence[int]) -> int:
         requests = ctypes.create_string_buffer(
@@ -115,18 +126,10 @@ class SideBySide:
         return results
 
 
-def _sync_one(descriptor: int) -> int:
-    try:
-        os.fdatasync(descriptor)
-    except OSError as error:
-        return error.errno or errno.EIO
-    return 0
-
-
 _queue: SideBySide | None = None
 
 
-def sync_all(descriptors: Sequence[int], paths: Sequence[str]) -> None:
+def sync_all(files: Sequence[Syncable]) -> None:
     """Make all these files durable; raises the OSError of the first that failed.
 
     Every file has been tried when it returns or raises.
@@ -134,15 +137,20 @@ def sync_all(descriptors: Sequence[int], paths: Sequence[str]) -> None:
     global _queue  # noqa: PLW0603 - made by the first sync of two files, and kept
     if _queue is None:
         _queue = SideBySide()
-    results: list[int] = []
-    for start in range(0, len(descriptors), FILES_MAX):
-        part = descriptors[start : start + FILES_MAX]
+    errors: list[OSError] = []
+    for start in range(0, len(files), FILES_MAX):
+        part = files[start : start + FILES_MAX]
         try:
-            if len(part) == 1:
-                raise Unavailable
-            results += _queue.sync(part)
+            results = _queue.sync([file.fileno() for file in part])
         except Unavailable:
-            results += [_sync_one(descriptor) for descriptor in part]
-    for code, path in zip(results, paths, strict=True):
-        if code:
-            raise OSError(code, os.strerror(code), path)
+            results = []
+        for file, code in zip(part, results, strict=False):
+            if code:
+                errors.append(OSError(code, os.strerror(code), file.path))
+        for file in part[len(results) :]:
+            try:
+                file.datasync()
+            except OSError as error:
+                errors.append(error)
+    if errors:
+        raise errors[0]

@@ -39,7 +39,7 @@ class Slowly(OffsetsBench):
             finish(run())
         return len(chores)
 
-    def append(self, *records: tuple[bytes, bytes | None], control: bool = False) -> None:  # type: ignore[override]
+    def write(self, *records: tuple[bytes, bytes | None], control: bool = False) -> None:
         """Write records of any kind into the coordinator's log."""
         batch = encode_batch([(k, v, (), 0) for k, v in records], control=control)
         self.coordinator.partition.log.append(memoryview(batch), len(records) - 1, 0, self.now_ms)
@@ -73,7 +73,7 @@ def test_what_is_committed_twice_is_kept_once() -> None:
     bench = Slowly()
     bench.commit({0: 5, 1: 5})
     bench.commit({0: 4})
-    bench.append((encode_key(GROUP, TOPIC, 1), None))
+    bench.write((encode_key(GROUP, TOPIC, 1), None))
     bench.restart(clean=False)
     assert bench.fetch_all() == {TOPIC: {0: 4}}
     assert bench.coordinator.offsets.count == 1
@@ -109,9 +109,9 @@ def test_records_that_this_version_does_not_know_are_passed_over() -> None:
     """Share groups and transactions leave some; a record without a key is none of Kafka's."""
     bench = Slowly()
     bench.commit({0: 5})
-    bench.append((b"\x00\x0a" + bytes(20), b"\x00\x00" + bytes(20)))
-    bench.append((b"\x7f\xff", None))
-    bench.append((b"\x00\x00\x00\x01", b"marker"), control=True)
+    bench.write((b"\x00\x0a" + bytes(20), b"\x00\x00" + bytes(20)))
+    bench.write((b"\x7f\xff", None))
+    bench.write((b"\x00\x00\x00\x01", b"marker"), control=True)
     bench.commit({1: 6})
     bench.restart(clean=False)
     assert bench.fetch_all() == {TOPIC: {0: 5, 1: 6}}
@@ -130,7 +130,7 @@ def test_a_log_that_cannot_be_understood_serves_nobody(key: bytes, value: bytes)
     bench = Slowly()
     bench.commit({0: 5})
     partition = bench.coordinator.partition
-    bench.append((key, value))
+    bench.write((key, value))
     bench.restart(clean=False)
     coordinator = bench.broker.coordinators.by_index[partition.index]
     assert coordinator.state == FAILED
