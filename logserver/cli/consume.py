@@ -1,7 +1,9 @@
 """`logserver consume`: print records, from where and as one likes."""
 
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -144,6 +146,7 @@ def _consume_group(
     from logserver.client import GroupConsumer
 
     with (
+        _leaving_before_the_end(),
         client_errors(),
         GroupConsumer(
             bootstrap,
@@ -156,6 +159,28 @@ def _consume_group(
         ) as consumer,
     ):
         _print(consumer, render, max_messages, consumer.settle)
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM has come."""
+
+
+@contextmanager
+def _leaving_before_the_end() -> Iterator[None]:
+    """SIGTERM unwinds the body, which commits and leaves its group, and then ends the process as it
+    always does: a service manager's stop must not make the other members wait for a timeout."""
+
+    def unwind(*_: object) -> None:
+        raise _Terminated
+
+    previous = signal.signal(signal.SIGTERM, unwind)
+    try:
+        yield
+    except _Terminated:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _start(start: Position) -> "Start":

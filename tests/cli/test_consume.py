@@ -200,8 +200,11 @@ def test_where_a_group_begins_is_asked_for_what_it_has_never_read(
     assert consume(topic, "--group", group, "--from", "beginning") == b""
 
 
-def test_a_group_is_left_and_what_was_printed_committed_at_ctrl_c(
-    kafka_bootstrap: str, shared: tuple[str, str]
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, Exit.INTERRUPTED), (signal.SIGTERM, -signal.SIGTERM)]
+)
+def test_a_group_is_left_and_what_was_printed_committed_at_ctrl_c_and_at_a_stop(
+    kafka_bootstrap: str, shared: tuple[str, str], number: signal.Signals, code: int
 ) -> None:
     """Others need not wait for its session to time out."""
     topic, group = shared
@@ -218,8 +221,8 @@ def test_a_group_is_left_and_what_was_printed_committed_at_ctrl_c(
         (member,) = admin.groups.describe(group).members
         assert member.client_id == "logserver-cli"
         assert member.partitions == [(topic, 0), (topic, 1)]
-        process.send_signal(signal.SIGINT)
-        assert process.wait(20) == Exit.INTERRUPTED
+        process.send_signal(number)
+        assert process.wait(20) == code
         assert process.stderr.read() == b""
         assert admin.groups.describe(group).members == []
         offsets = {key: one.offset for key, one in admin.groups.committed(group).items()}
