@@ -86,6 +86,9 @@ class Coordinators:
         coordinator = self.by_index.get(partition_of(group_id, len(topic.partitions)))
         if coordinator is None:
             raise Refusal(errors.NOT_COORDINATOR)
+        if self._broker.commit.fenced:
+            # Nothing is written any more, and nothing may be told that was not synced before.
+            raise Refusal(errors.COORDINATOR_NOT_AVAILABLE)
         if coordinator.state == ACTIVE:
             return coordinator
         if coordinator.state == LOADING:

@@ -185,16 +185,18 @@ def test_commits_go_on_while_records_are_refused() -> None:
     assert bench.commit({0: 5}) == [0]
 
 
-def test_a_fenced_directory_takes_no_commits() -> None:
-    """Memory and answers stay what the disk has."""
+def test_a_fenced_directory_has_no_coordinators() -> None:
+    """What is in memory may not be on the disk, and never will be."""
     bench, files = failing_bench()
-    files.fail_at, files.kinds = files.matching_count + 1, {"datasync"}
+    files.kinds, files.error = {"datasync"}, errno.EIO
     files.fail_at = 1 + files.matching_count
-    files.error = errno.EIO
-    bench.commit({0: 6})
+    assert bench.commit({0: 6}) == [0]
     bench.sync()
     assert bench.broker.commit.fenced
-    assert bench.commit({0: 7}) != [0]
+    assert bench.commit({0: 7}) == [errors.COORDINATOR_NOT_AVAILABLE]
+    wanted = {"group_id": GROUP, "topics": None}
+    answer = bench.call(9, 8, {"groups": [wanted]})["groups"][0]
+    assert (answer["error_code"], answer["topics"]) == (errors.COORDINATOR_NOT_AVAILABLE, [])
 
 
 def test_who_waits_hears_that_the_server_stops() -> None:
