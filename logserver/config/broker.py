@@ -298,6 +298,8 @@ class BrokerConfig:
     group_min_session_timeout_ms: int = 6000
     group_max_session_timeout_ms: int = 1_800_000
     group_max_size: int = INT_MAX
+    group_metadata_max_bytes: int = 64 * MIB
+    group_pending_members_max: int = 50_000
     group_consumer_assignors: tuple[str, ...] = ("uniform", "range")
     group_consumer_max_size: int = INT_MAX
     group_consumer_migration_policy: str = "bidirectional"

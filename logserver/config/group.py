@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from logserver.config.key import INT_MAX, Check, ConfigError, Key, Value, at_least, one_of
+from logserver.config.key import INT_MAX, Check, ConfigError, Key, Value, at_least, between, one_of
 
 
 class BrokerDefaults(Protocol):
@@ -75,6 +75,13 @@ _BROKER_ROWS: tuple[Key, ...] = (
         "The longest session timeout that a member of a classic group may ask for."),
     Key("group.max.size", "int", INT_MAX, "count",
         "Members that one classic group may have.", at_least(1)),
+    Key("logserver.group.metadata.max.bytes", "int", 64 * 1024 * 1024, "bytes",
+        "Metadata of all members of a classic group together, and its assignment: both go into "
+        "one answer to the leader and into one record. 10,000 members with 6 KB each have room. "
+        "Kafka has no limit.", between(1024, 90 * 1024 * 1024)),
+    Key("logserver.group.pending.members.max", "int", 50_000, "count",
+        "Members of a classic group that were given an id and have not joined with it; each is "
+        "forgotten after its session timeout. Kafka has no limit.", at_least(1)),
 
     # Consumer groups (KIP-848)
     Key("group.consumer.assignors", "list", ASSIGNORS, "",

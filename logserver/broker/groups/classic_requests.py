@@ -44,6 +44,8 @@ def limits_of(config: BrokerConfig) -> Limits:
     return Limits(
         initial_rebalance_delay_ms=config.group_initial_rebalance_delay_ms,
         size_max=config.group_max_size,
+        pending_count_max=config.group_pending_members_max,
+        metadata_bytes_max=config.group_metadata_max_bytes,
     )
 
 
