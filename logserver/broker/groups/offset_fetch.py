@@ -65,9 +65,9 @@ def _group_answer(broker: Broker, wanted: Message, context: Context) -> Message:
     if wanted["topics"] is None:
         answer["topics"] = _all_topics(broker.image, offsets, by_id)
     elif by_id:
-        answer["topics"] = [
-            _topic_by_id(broker.image, offsets, topic) for topic in wanted["topics"]
-        ]
+        answers = [_topic_by_id(broker.image, offsets, topic) for topic in wanted["topics"]]
+        # Kafka tells what exists first.
+        answer["topics"] = sorted(answers, key=lambda a: a["topic_id"] not in broker.image.topics)
     else:
         answer["topics"] = [_topic_by_name(offsets, topic) for topic in wanted["topics"]]
     return answer
