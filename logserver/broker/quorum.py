@@ -1,6 +1,7 @@
 """DescribeQuorum (API 55): who votes on the metadata log. One server is the whole quorum.
 
 The high watermark of the metadata log is what is durable: nothing that was answered is above it.
+Epochs of a quorum count from 1, those of a log from 0.
 
 Source: KIP-595, KIP-836 (times), KIP-853 (nodes); kafka.server.KafkaRaftServer of 4.3.1.
 """
@@ -56,7 +57,7 @@ def _quorum(broker: Broker, context: Context) -> Message:
         "error_code": errors.NONE,
         "error_message": "",
         "leader_id": broker.config.node_id,
-        "leader_epoch": log.leader_epoch,
+        "leader_epoch": log.leader_epoch + 1,
         "high_watermark": log.durable_offset,
         "current_voters": [voter],
         "observers": [],

@@ -25,7 +25,7 @@ def test_this_server_leads_and_votes_alone(version: int) -> None:
     (voter,) = partition["current_voters"]
     assert (answer["error_code"], partition["error_code"]) == (errors.NONE, errors.NONE)
     assert (partition["leader_id"], voter["replica_id"]) == (7, 7)
-    assert partition["leader_epoch"] == bench.broker.metadata_log.log.leader_epoch
+    assert partition["leader_epoch"] == bench.broker.metadata_log.log.leader_epoch + 1
     assert partition["high_watermark"] == durable_offset < voter["log_end_offset"]
     assert partition["observers"] == []
     if version >= 1:

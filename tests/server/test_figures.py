@@ -58,6 +58,7 @@ def test_what_clients_pushed_is_published(tmp_path: Path) -> None:
     telemetry = bench.server.broker.telemetry
     point = Point("org.apache.kafka.consumer.a", 2.0, is_monotonic=False, is_delta=False)
     instance = Instance(bytes(16), NOTHING, 1, 0)
+    telemetry.pushes_count += 1
     telemetry.export(Source("c", "g", "java", "4"), instance, [point], 10, 0)
     publisher.start()
     labels = (("client_id", "c"), ("group", "g"), ("software", "java"), ("version", "4"))

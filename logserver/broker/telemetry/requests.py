@@ -97,6 +97,7 @@ def _take(broker: Broker, instance: Instance, request: Message, context: Context
         raise Refusal(errors.TELEMETRY_TOO_LARGE) from None
     except ProtocolError:
         raise Refusal(errors.INVALID_RECORD) from None
+    broker.telemetry.pushes_count += 1
     software, version = context.peer.software
     for resource in resources:
         group = resource.attributes.get(GROUP_ATTRIBUTE, "")

@@ -46,8 +46,7 @@ class Telemetry:
         series_max: int,
         uptime_ms: int,
     ) -> None:
-        """Take the points of one push."""
-        self.pushes_count += 1
+        """Take the points of one resource of a push (Java sends one for each metric)."""
         self.series.add(source, points, instance.expires_ms(), series_max)
         if self._sweep is None and len(self.series):
             self._sweep_at(uptime_ms + SWEEP_MS)

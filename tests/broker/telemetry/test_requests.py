@@ -82,7 +82,7 @@ def test_a_client_is_told_what_to_push_and_what_it_pushes_is_exported(bench: Con
     assert push(bench, told) == errors.NONE
     ((key, value),) = exported(bench).items()
     assert (key.name, key.client_id, key.group) == ("kafka_client_consumer_a", "bench", "g")
-    assert value == 4.0
+    assert (value, bench.broker.telemetry.pushes_count) == (4.0, 1)
 
 
 @pytest.mark.parametrize("codec", CODECS)
