@@ -60,7 +60,8 @@ Counters start at zero with the process. Durations are in seconds, sizes in byte
 Beside it the HTTP port serves `/healthz` (200 while the process answers at all: restart it when it
 does not) and `/readyz` (200 while requests are served; else 503 and why not, a line each: it is
 stopping, or the log directory is fenced; a full disk still serves readers, see
-`logserver_disk_full`). Neither touches the disk.
+`logserver_disk_full`). Neither touches the disk. `/clients` lists who is connected and what they
+do, as JSON; `logserver client list` shows it.
 """
 
 CONFIGURATION_INTRO = """\

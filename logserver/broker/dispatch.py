@@ -94,6 +94,10 @@ def handle_control(broker: Broker, peer: Peer, frame: memoryview, now_ms: int) -
             raise ProtocolError(f"{api.name} version {version} is not served")
         return _unknown_api_versions(broker, context)
     request = decode_request(api_key, version, frame[position:])
+    activity = peer.activity
+    activity.client_id, activity.api_key = client_id, api_key
+    if "group_id" in request:
+        activity.group_id = request["group_id"]
     try:
         response = handler(broker, request, context)
     except Refusal as refusal:

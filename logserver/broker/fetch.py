@@ -181,6 +181,7 @@ def handle_fetch(
             )
             if piece is not None:
                 if piece.size_bytes >= min_bytes or max_wait_ms <= 0:
+                    peer.activity.fetches = topics
                     broker.counters.fetched_bytes += piece.size_bytes
                     row = (asked[0], code, high, high, start, piece)
                     parts = fetch_response_parts(
@@ -193,6 +194,7 @@ def handle_fetch(
     request = FetchRequest(version, correlation_id, min(min_bytes, max_bytes), max_bytes)
     if session_epoch in (INITIAL_EPOCH, FINAL_EPOCH):
         _begin(broker, request, session_id, session_epoch, topics)
+        peer.activity.fetches = request.session or topics
     else:
         code = _resume(broker, request, session_id, session_epoch, topics, forgotten)
         if code:

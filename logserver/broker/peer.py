@@ -19,6 +19,7 @@ from logwire.produce_repeat import Repeat
 
 if TYPE_CHECKING:
     from logserver.broker.broker import Broker
+    from logserver.broker.sessions import FetchSession, Topics
 
 Part = bytes | FileSlice
 Answer = bytes | list[Part] | None
@@ -41,6 +42,23 @@ class Reply(Protocol):
         """The peer has gone away: an answer would reach nobody."""
 
 
+class Activity:
+    """What a connection last asked for, so that somebody can be told who is there.
+
+    `client_id` and `api_key` are those of the last control-plane request, -1 before it; `group_id`
+    is that of the last request that names one group. `fetches`: the session of its last full Fetch
+    request, or without a session the topics that it named.
+    """
+
+    __slots__ = ("api_key", "client_id", "fetches", "group_id")
+
+    def __init__(self) -> None:
+        self.client_id: str | None = None
+        self.api_key = -1
+        self.group_id = ""
+        self.fetches: FetchSession | Topics | None = None
+
+
 class Peer(Protocol):
     """A connection, as far as the broker needs to know it."""
 
@@ -52,6 +70,8 @@ class Peer(Protocol):
     """The port of the other end."""
     software: tuple[str, str]
     """Name and version of the client library, as it told in ApiVersions; empty before."""
+    activity: Activity
+    """What it last asked for."""
 
     @property
     def listener(self) -> str:

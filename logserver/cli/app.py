@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from logserver.cli.backup import backup, restore
+from logserver.cli.client import client
 from logserver.cli.consume import consume
 from logserver.cli.dump import dump
 from logserver.cli.exits import EXIT_MEANINGS, CommandError, Exit, tell
@@ -73,7 +74,7 @@ def app() -> None:
 
 
 app.add_command(Serve("serve", callback=_serve, help="Run the server."))
-for command in (topic, produce, consume, group, dump, verify, import_, backup, restore):
+for command in (topic, produce, consume, group, dump, verify, import_, backup, restore, client):
     app.add_command(command)
 
 

@@ -5,12 +5,14 @@ published whether or not HTTP is served, because other tools read it too.
 """
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from logserver.cli.exits import CommandError, Exit
 from logserver.cli.serve import split_address
 from logserver.config import BrokerConfig
 from logserver.http import HttpListener, operations_routes
+from logserver.server.clients import describe_clients
 from logserver.server.figures import FiguresPublisher
 from logserver.server.runner import REAL_WORLD, Ready, World, run
 from logserver.server.server import Server
@@ -76,6 +78,10 @@ class SideDoor:
         if broker.commit.fenced:  # a full disk serves readers and mends itself: disk_full tells
             reasons.append(broker.unwritable_reason)
         return reasons
+
+    def clients(self) -> Iterator[dict[str, Any]]:
+        """For /clients: who is connected, a document each."""
+        return describe_clients(self._server)
 
 
 def runtime_directory(config: BrokerConfig) -> RuntimeDirectory:

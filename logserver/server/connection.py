@@ -31,7 +31,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from logserver.broker.dispatch import handle
-from logserver.broker.peer import Part
+from logserver.broker.peer import Activity, Part
 from logserver.server.buffers import GROWTH, SIZE, TAKE_ARENA_DIVISOR, receive_end
 from logserver.server.reply import (
     HELD_BYTES_MAX,
@@ -44,6 +44,7 @@ from logserver.server.reply import (
 )
 from logserver.storage.file_slice import FileSlice
 from logwire.errors import ProtocolError
+from logwire.frame import describe_size
 
 if TYPE_CHECKING:
     from logserver.server.listener import Listener
@@ -71,6 +72,7 @@ class Connection:
         "_start",
         "_writing",
         "active_ms",
+        "activity",
         "closed",
         "closing",
         "fd",
@@ -103,6 +105,7 @@ class Connection:
         self.repeat: Repeat | None = None
         self.last_produced: tuple[str | bytes, int] | None = None
         self.software = ("", "")
+        self.activity = Activity()
         self.out: deque[Part | Reply] = deque()
         self.out_bytes = 0
         self.replies_waiting = 0
@@ -111,12 +114,9 @@ class Connection:
         self.active_ms = server.uptime_ms()
         self.frame_since_ms = 0
         self._buffer: memoryview | None = None
-        self._start = 0
-        self._filled = 0
-        self._writing = False
+        self._start = self._filled = 0
         self._reading = True
-        self._populating = False
-        self._behind = False
+        self._writing = self._populating = self._behind = False
         self.poller.add_reader(self.fd, self.on_readable)
 
     def on_readable(self) -> None:
@@ -183,7 +183,7 @@ class Connection:
         while end - start >= 4:
             (size_bytes,) = SIZE.unpack_from(buffer, start)
             if size_bytes < FRAME_BYTES_MIN or size_bytes > frame_bytes_max:
-                raise ProtocolError(f"a frame of {size_bytes} bytes")
+                raise ProtocolError(describe_size(buffer[start : start + 8], size_bytes))
             stop = start + 4 + size_bytes
             if stop > end:
                 break

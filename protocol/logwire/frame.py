@@ -30,6 +30,28 @@ for _api in APIS.values():
     FLEXIBLE_FROM[_api.key] = _api.flexible_from
 
 
+# What else is sent to the wrong port, by its first bytes, and what its sender should do.
+TLS = "a TLS hello: this listener takes no encryption, set security.protocol=PLAINTEXT"
+HTTP = "an HTTP request: this port speaks Kafka, metrics and health have a port of their own"
+OTHER_PROTOCOLS = (
+    (b"\x16\x03", TLS),
+    *((method, HTTP) for method in (b"GET ", b"POST", b"PUT ", b"HEAD", b"DELE", b"OPTI", b"CONN")),
+    (b"PRI *", "HTTP/2: this port speaks Kafka"),
+    (b"PROXY ", "a PROXY header: let the load balancer pass connections on as they are"),
+    (b"\r\n\r\n\0\r\nQ", "a PROXY header: let the load balancer pass connections on as they are"),
+    (b"SSH-", "SSH"),
+    (b"AMQP", "AMQP"),
+)
+
+
+def describe_size(first: bytes | memoryview, size_bytes: int) -> str:
+    """What a frame of an impossible size really is, where its first eight bytes tell."""
+    for prefix, what in OTHER_PROTOCOLS:
+        if bytes(first[: len(prefix)]) == prefix:
+            return what
+    return f"a frame of {size_bytes} bytes"
+
+
 def request_header_is_flexible(api_key: int, version: int) -> bool:
     """Whether a request header ends with a tagged section; an unknown API counts as classic."""
     return 0 <= api_key < len(FLEXIBLE_FROM) and version >= FLEXIBLE_FROM[api_key]

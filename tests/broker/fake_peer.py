@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from logserver.broker.peer import Activity
 from logserver.storage.file_slice import FileSlice
 from logwire.produce_repeat import Repeat
 
@@ -44,6 +45,7 @@ class FakePeer:
         self.repeat: Repeat | None = None
         self.last_produced: tuple[str | bytes, int] | None = None
         self.software = ("", "")
+        self.activity = Activity()
         self.answers: list[FakeReply] = []
 
     def reserve(self) -> FakeReply:

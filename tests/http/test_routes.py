@@ -1,8 +1,10 @@
 """logserver.http.routes: what is in the table is answered, everything else refused."""
 
 import asyncio
-from collections.abc import Mapping
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,10 +19,15 @@ class FixedHealth:
 
     def __init__(self, *reasons: str) -> None:
         self.reasons = list(reasons)
+        self.connected: list[dict[str, Any]] = []
 
     def unready_reasons(self) -> list[str]:
         """As given."""
         return self.reasons
+
+    def clients(self) -> Iterator[dict[str, Any]]:
+        """As many as the test has set."""
+        return iter(self.connected)
 
 
 def routes_for(tmp_path: Path, *reasons: str) -> Routes:
@@ -69,3 +76,22 @@ def test_another_method_is_405_and_told_which_are_allowed(tmp_path: Path, method
     answer = ask(routes_for(tmp_path), "/metrics", method)
     assert answer.status == 405
     assert ("Allow", "HEAD, GET") in answer.fields
+
+
+@pytest.mark.parametrize("count", [0, 1, 64, 65, 200])
+def test_clients_are_a_json_list_in_pieces(tmp_path: Path, count: int) -> None:
+    """The loop gets its turn between pieces; what they make up is one document."""
+    health = FixedHealth()
+    health.connected = [{"client_id": f"ä{number}"} for number in range(count)]
+    routes = operations_routes(health, PageReader(str(tmp_path / "none")), None)
+
+    async def body() -> list[bytes]:
+        response = await routes["/clients"].handler(
+            Request("GET", "/clients", "", {}, keep_alive=True, chunked_ok=True)
+        )
+        assert isinstance(response.body, AsyncIterator)
+        return [piece async for piece in response.body]
+
+    pieces = asyncio.run(body())
+    assert json.loads(b"".join(pieces)) == health.connected
+    assert len(pieces) >= count / 64

@@ -89,3 +89,26 @@ def test_a_short_answer_is_a_protocol_error() -> None:
     for data in (b"", b"\0\0\0", struct.pack(">i", 1)):
         with pytest.raises(ProtocolError):
             frame.parse_response_header(memoryview(data), 3, 12)
+
+
+@pytest.mark.parametrize(
+    ("first", "words"),
+    [
+        (b"\x16\x03\x01\x02\0\x01\0\x01", "TLS hello"),
+        (b"GET /met", "HTTP request"),
+        (b"POST / H", "HTTP request"),
+        (b"PRI * HT", "HTTP/2"),
+        (b"PROXY TC", "PROXY header"),
+        (b"\r\n\r\n\0\r\nQ", "PROXY header"),
+        (b"SSH-2.0-", "SSH"),
+        (b"AMQP\0\0\x09\x01", "AMQP"),
+        (b"\x7f\xff\xff\xff\0\0\0\0", "a frame of 2147483647 bytes"),
+        (b"\xff\xff\xff\xff", "a frame of -1 bytes"),
+    ],
+)
+def test_a_foreign_protocol_is_named(first: bytes, words: str) -> None:
+    """By its first bytes, which stand where a size should; anything else is told as its size."""
+    size_bytes = int.from_bytes(first[:4], "big", signed=True)
+    assert words in frame.describe_size(memoryview(first), size_bytes)
+    # None of them can be taken for a request under the default limit.
+    assert not 0 < size_bytes <= 100 << 20
