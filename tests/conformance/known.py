@@ -38,12 +38,17 @@ class Known(NamedTuple):
     exact: dict[str, Reason]
     globs: dict[str, Reason]
 
-    def reason(self, test: str) -> Reason | None:
-        """Why this test may fail; None when it may not. The longest glob that fits counts."""
+    def entry(self, test: str) -> str:
+        """The id or glob that covers a test, or ''. The longest glob that fits counts."""
         if test in self.exact:
-            return self.exact[test]
-        fitting = [glob for glob in self.globs if fnmatchcase(test, escaped(glob))]
-        return self.globs[max(fitting, key=len)] if fitting else None
+            return test
+        fitting = (glob for glob in self.globs if fnmatchcase(test, escaped(glob)))
+        return max(fitting, key=len, default="")
+
+    def reason(self, test: str) -> Reason | None:
+        """Why this test may fail; None when it may not."""
+        entry = self.entry(test)
+        return self.exact.get(entry) or self.globs.get(entry)
 
 
 class Verdict(NamedTuple):
@@ -90,12 +95,14 @@ def load(folder: Path) -> Known:
 def judge(outcomes: Iterable[Outcome], known: Known) -> Verdict:
     """Hold a suite's outcomes against its known.toml.
 
-    A glob covers whole classes, in which a test may pass by luck (one that only asks the client);
-    an exact entry that passes is unexpected.
+    A glob covers whole classes, in which a test may pass by luck (one that only asks the client):
+    it is unexpected when all pass that it covers.
     """
     verdict = Verdict([], [], {}, {}, [])
+    covering: dict[str, set[str]] = {}
     for outcome in outcomes:
         reason = known.reason(outcome.test)
+        covering.setdefault(known.entry(outcome.test), set()).add(outcome.status)
         if outcome.status == "skipped":
             verdict.skipped.append(outcome.test)
         elif outcome.status == "failed" and reason is None:
@@ -106,4 +113,7 @@ def judge(outcomes: Iterable[Outcome], known: Known) -> Verdict:
             verdict.unexpected.append(outcome.test)
         else:
             verdict.passed.append(outcome.test)
+    verdict.unexpected.extend(
+        glob for glob in known.globs if covering.get(glob, set()) == {"passed"}
+    )
     return verdict

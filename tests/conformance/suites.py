@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from tests.conformance.connect import suite as connect
 from tests.conformance.go_clients import suite as go_clients
 from tests.conformance.kafka_java import suite as kafka_java
 from tests.conformance.kafka_python import suite as kafka_python
@@ -33,4 +34,5 @@ SUITES: dict[str, Suite] = {
     "kafka_python": kafka_python,
     "go_clients": go_clients,
     "kafkajs": kafkajs,
+    "connect": connect,
 }
