@@ -103,11 +103,12 @@ def _advance(
     member_id, now_ms = member.member_id, step.now.uptime_ms
     if can_downgrade(step, ()):
         # The last member of the consumer protocol came back as a classic one.
-        reason = ""
-        if state.assignment_epoch < state.epoch:
-            reason = "the group is classic again and has a new member"
-        else:
+        if state.assignment_epoch == state.epoch:
             member = step.approach(member, resubscribed=resubscribed, owned=owned)
+        # Kafka looks at the epochs only; but who has not given up yet what another one is meant
+        # to own would go on reading it.
+        settled = step.group.state_name == "Stable"
+        reason = "" if settled else "the group is classic again and not settled"
         downgrade(step, (), reason, member_id)
         return member.member_epoch
     step.refresh_target()

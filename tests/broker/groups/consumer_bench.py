@@ -87,6 +87,7 @@ class Asked:
         self.api_key = api_key
         self.version = version
         self.answer: Message | None = None
+        self.answered_ms = 0
 
     def take(self, response: Message) -> None:
         """The answer has come, once, and can be encoded."""
@@ -123,6 +124,8 @@ class ConsumerBench:
         self.wake_ms: int | None = None
         self.records: list[tuple[bytes, bytes | None]] = []
         self.notes: list[Note] = []
+        self.shadow: dict[str, Any] = {}  # what a coordinator that only reads the log has
+        self._shadowed_count = 0
         self._ids_count = 0
 
     def _next_id(self) -> int:
@@ -145,7 +148,9 @@ class ConsumerBench:
         """What the coordinator would do, then what must hold."""
         for effect in effects:
             if isinstance(effect, Answer):
-                cast(Asked, effect.deferred).take(effect.response)
+                asked = cast(Asked, effect.deferred)
+                asked.take(effect.response)
+                asked.answered_ms = self.now.uptime_ms
             elif isinstance(effect, Persist):
                 self.records += effect.records
             elif isinstance(effect, Wake):
@@ -160,7 +165,9 @@ class ConsumerBench:
     def check(self) -> None:
         """The log says what memory says, and every partition has one owner."""
         group = self.groups[GROUP]
-        loaded = self.load().get(GROUP)
+        apply_records(self.shadow, self.records[self._shadowed_count :])
+        self._shadowed_count = len(self.records)
+        loaded = self.shadow.get(GROUP)
         if isinstance(group, ConsumerGroup):
             if self.records:
                 assert isinstance(loaded, ConsumerGroup)
@@ -172,10 +179,7 @@ class ConsumerBench:
     def load(self) -> dict[str, Any]:
         """The groups that a coordinator makes of the records so far."""
         groups: dict[str, Any] = {}
-        for key, value in self.records:
-            name, fields = decode_key(key)
-            assert name is not None
-            apply_record(groups, name, fields, None if value is None else value_of(name, value))
+        apply_records(groups, self.records)
         return groups
 
     def names(self, since: int = 0) -> list[str]:
@@ -289,9 +293,13 @@ class ConsumerBench:
         return [row["error_code"] for row in asked["members"]]
 
 
-def value_of(name: str, value: bytes) -> Message:
-    """A decoded value."""
-    return decode_value(name, value)[1]
+def apply_records(groups: dict[str, Any], records: list[tuple[bytes, bytes | None]]) -> None:
+    """Apply encoded records to groups, as a coordinator does that loads."""
+    for key, value in records:
+        name, fields = decode_key(key)
+        assert name is not None
+        decoded = None if value is None else decode_value(name, value)[1]
+        apply_record(groups, name, fields, decoded)
 
 
 def kept(state: ConsumerState) -> dict[str, Any]:
