@@ -444,8 +444,9 @@ class Log:
             segment.doomed = True
             self.replaced[segment] = now_ms
         self.size_bytes += new.size_bytes
-        if self._durable_segment in old:  # the end of it: nothing is in the active one yet
-            self._durable_segment, self._durable_position = self.active, 0
+        if self._durable_segment in old:  # the very end of it: where the next one begins
+            self._durable_segment = self.lookup.segment_of(self.durable_offset)
+            self._durable_position = 0
 
     def maintenance(self) -> list[Chore]:
         """Return what is to be done off the loop, as (run, finish) pairs; clears the flag."""

@@ -222,6 +222,27 @@ def test_the_durable_end_does_not_stay_in_a_segment_that_left() -> None:
     assert bench.latest() == bench.expected()
 
 
+def test_the_durable_end_follows_where_more_than_one_segment_is_not_durable() -> None:
+    """It is the beginning of the next segment, not of the active one."""
+    bench = CompactionBench()
+    bench.write_keys([1, 1, 1])
+    task = bench.log.begin_sync()
+    assert task is not None
+    bench.log.roll(bench.now_ms)
+    task.run()
+    bench.log.synced(task)
+    bench.write_keys([2])
+    bench.log.roll(bench.now_ms)
+    while bench.log.wants_maintenance:
+        for run, finish in bench.log.maintenance():
+            finish(run())
+    bench.settle = lambda: None  # type: ignore[method-assign] - nothing is synced meanwhile
+    outputs = Compaction(bench.files, bench.log.directory, bench.job(), no_pace).outputs()
+    swap.offer(bench.log, next(outputs), bench.now_ms, bench.ends.append)
+    step(bench)
+    assert bench.log.durable_end() == (3, 3, 0)
+
+
 def test_time_look_ups_are_right_after_a_swap() -> None:
     """ListOffsets by time and the youngest record, from the new time index."""
     bench = CompactionBench(segment_bytes=100_000)
