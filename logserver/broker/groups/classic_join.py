@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from logserver.broker.groups import classic_answers as answers
 from logserver.broker.groups.classic_rebalance import because, maybe_complete_join, rebalance
-from logserver.broker.groups.classic_roster import Member, ParkedJoin
+from logserver.broker.groups.classic_roster import Member, ParkedJoin, size_bytes
 from logserver.broker.groups.classic_state import DEAD, EMPTY, PREPARING, STABLE, ClassicState
 from logwire import errors
 
@@ -62,8 +62,8 @@ def _has_room(group: ClassicState, event: Join) -> bool:
     roster, limits = group.roster, group.limits
     member = roster.members.get(event.member_id)
     held_bytes = roster.size_bytes - (member.size_bytes() if member is not None else 0)
-    size_bytes = sum(len(name) + len(data) for name, data in event.protocols.items())
-    if held_bytes + size_bytes > limits.metadata_bytes_max:
+    joining_bytes = size_bytes(event.new_member_id, event.instance_id, event.protocols)
+    if held_bytes + joining_bytes > limits.metadata_bytes_max:
         return False
     if group.state == EMPTY:
         return True

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from logserver.broker.peer import Deferred
 
 
+# What a member, and each protocol it offers, takes beside its texts: objects, deadlines, entries.
+MEMBER_BYTES = 500
+PROTOCOL_BYTES = 100
+
+
 class ParkedJoin(NamedTuple):
     """A JoinGroup that waits for the end of the rebalance."""
 
@@ -79,9 +84,14 @@ class Member:
         return list(self.protocols.items()) == list(protocols.items())
 
     def size_bytes(self) -> int:
-        """What it adds to the answer that the leader gets, all its protocols counted."""
-        texts = len(self.member_id) + len(self.instance_id or "")
-        return texts + sum(len(name) + len(data) for name, data in self.protocols.items())
+        """What it takes in memory, roughly."""
+        return size_bytes(self.member_id, self.instance_id, self.protocols)
+
+
+def size_bytes(member_id: str, instance_id: str | None, protocols: Protocols) -> int:
+    """What such a member takes in memory, roughly."""
+    offered = sum(len(name) + len(data) + PROTOCOL_BYTES for name, data in protocols.items())
+    return MEMBER_BYTES + len(member_id) + len(instance_id or "") + offered
 
 
 class Roster:

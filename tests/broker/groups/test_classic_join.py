@@ -165,9 +165,11 @@ def test_the_last_to_join_again_are_too_many_for_a_group_made_smaller() -> None:
 
 def test_metadata_and_pending_members_are_bounded() -> None:
     """Nobody fills the memory with joins: neither with large ones nor with many."""
-    bench = GroupBench(metadata_bytes_max=1_000, pending_count_max=3)
-    heavy = {"range": bytes(1_001)}
-    assert bench.join(protocols=heavy).code == errors.GROUP_MAX_SIZE_REACHED
+    bench = GroupBench(metadata_bytes_max=2_000, pending_count_max=3)
+    heavy = {"range": bytes(2_000)}
+    many = {f"p{number}": b"" for number in range(20)}
+    for protocols in (heavy, many):
+        assert bench.join(protocols=protocols).code == errors.GROUP_MAX_SIZE_REACHED
     codes = [bench.join().code for _ in range(4)]
     assert codes == [errors.MEMBER_ID_REQUIRED] * 3 + [errors.GROUP_MAX_SIZE_REACHED]
     bench.pass_time(10_000)

@@ -182,7 +182,7 @@ def test_the_time_to_sync_ends_with_the_last_sync() -> None:
 
 def test_an_assignment_that_is_too_large_is_not_taken() -> None:
     """Kafka's code for a record that does not fit the log; the group tries again."""
-    bench = GroupBench(metadata_bytes_max=1_000)
+    bench = GroupBench(metadata_bytes_max=2_000)
     ids = [bench.come()[0] for _ in range(2)]
     bench.settle()
     waiting = bench.sync(ids[1])
