@@ -2,7 +2,7 @@
 
 from perf.group_members import group_latency, group_throughput
 from perf.group_requests import ClassicMember, ConsumerMember
-from perf.group_runs import commits, join
+from perf.group_runs import commits, crowd, join
 from perf.scenarios import (
     KIB,
     Scenario,
@@ -43,6 +43,7 @@ SCENARIOS = [
              join(ClassicMember, 100)),
     Scenario("join-consumer", "100 members of a KIP-848 group join until they are stable",
              join(ConsumerMember, 100)),
+    Scenario("groups-1000", "1,000 classic groups of 4 members each", crowd(1000, 4)),
     Scenario("commits-10k", "10,000 offset commits a second over 50 groups, durable here",
              commits(10_000)),
 ]  # fmt: skip

@@ -15,6 +15,7 @@ import socket
 import time
 from array import array
 from collections import deque
+from collections.abc import Mapping
 from contextlib import ExitStack
 from time import perf_counter_ns as clock
 
@@ -28,7 +29,7 @@ from perf.group_requests import (
     offset_commit_error,
 )
 from perf.histogram import percentile, summary_us
-from perf.machine import sample
+from perf.machine import anonymous_bytes, sample
 from perf.open_loop import SPIN_NS, Schedule, precise_timers
 from perf.scenarios import Bench, Measured, Run, costs, topic_for
 from perf.servers import DURABLE
@@ -82,7 +83,31 @@ def join(kind: type[ClassicMember] | type[ConsumerMember], size: int) -> Run:
     return run
 
 
-def settle_members(members: dict[int, tuple[socket.socket, Member]]) -> int:
+def crowd(groups: int, size: int) -> Run:
+    """Many classic groups of `size` members stay; what they cost in anonymous memory."""
+
+    def run(bench: Bench) -> Measured:
+        taken = array("q")
+        with topic_for(bench, {}, size) as (link, topic), ExitStack() as own:
+            pids = bench.server.pids()
+            idle_mb = anonymous_bytes(pids) / 1e6
+            links = [own.enter_context(connect(bench.server.address)) for _ in range(size)]
+            before, began = sample(pids), clock()
+            for _ in range(groups):
+                group = new_group(link)
+                members = {one.fileno(): (one, ClassicMember(group, topic, size)) for one in links}
+                taken.append(settle_members(members))
+            elapsed, after = clock() - began, sample(pids)
+            held_mb = anonymous_bytes(pids) / 1e6
+        figures = {"requests_per_s": groups / elapsed * 1e9, "mb_per_s": 0.0} | summary_us(taken)
+        figures |= costs(before, after, groups, 1)
+        figures |= {"anonymous_mb": held_mb, "anonymous_grown_mb": held_mb - idle_mb}
+        return Measured(figures, {"latency": taken})
+
+    return run
+
+
+def settle_members(members: Mapping[int, tuple[socket.socket, Member]]) -> int:
     """Let all members join and look for changes until each has its share; returns ns."""
     poller = select.epoll()
     held = dict.fromkeys(members, b"")
