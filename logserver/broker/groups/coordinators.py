@@ -8,7 +8,7 @@ A group belongs to the partition of `__consumer_offsets` that its id hashes to, 
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from logserver.broker.groups.broker_cluster import BrokerCluster
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 OFFSETS_TOPIC = "__consumer_offsets"
 # Between two coordinators when offsets expire: each holds the loop for some milliseconds.
 EXPIRY_PAUSE_MS = 10
+# Hashes of group ids, a tenth of what a commit costs. Clients choose the ids: 1 MB at most.
+REMEMBERED_COUNT_MAX = 4096
+REMEMBERED_LENGTH_MAX = 64
 
 
 def java_hash(text: str) -> int:
@@ -40,9 +43,14 @@ def java_hash(text: str) -> int:
     return value
 
 
+_remembered_hash = lru_cache(maxsize=REMEMBERED_COUNT_MAX)(java_hash)
+
+
 def partition_of(group_id: str, partition_count: int) -> int:
     """The partition of `__consumer_offsets` that a group belongs to (Kafka: Utils.abs)."""
-    return (java_hash(group_id) & 0x7FFFFFFF) % partition_count
+    short = len(group_id) <= REMEMBERED_LENGTH_MAX
+    value = _remembered_hash(group_id) if short else java_hash(group_id)
+    return (value & 0x7FFFFFFF) % partition_count
 
 
 class Coordinators:

@@ -21,3 +21,11 @@ def test_a_group_belongs_to_the_partition_that_tools_compute() -> None:
     assert java_hash("polygenelubricants") == 0x80000000
     assert partition_of("polygenelubricants", 50) == 0
     assert partition_of("group", 50) == 47
+
+
+def test_long_ids_are_hashed_like_short_ones() -> None:
+    """Only short ones are remembered: clients choose them."""
+    for length in (63, 64, 65, 1000):
+        expected = (java_hash("g" * length) & 0x7FFFFFFF) % 50
+        assert partition_of("g" * length, 50) == expected
+        assert partition_of("g" * length, 50) == expected
