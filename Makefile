@@ -3,6 +3,7 @@
 #   make demo      the main job in some 25 seconds, on telemetry of this machine
 #   make test      the gate: format, lint, types, import walls, tests
 #   make crash     every kill loop, power cut, byte and bit (minutes)
+#   make conformance  other people's tests, whole (an hour; needs Java, maven, cargo, go, npm)
 #   make bench     micro-benchmarks
 #   make perf      a short measurement; perf/README.md has the long ones
 #
@@ -13,7 +14,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 DEMO_SECONDS ?= 15
 RUN = .venv/bin/python
 
-.PHONY: demo test crash bench perf check format clean
+.PHONY: demo test crash conformance bench perf check format clean
 
 demo: .venv/ready
 	$(RUN) -m tools.telemetry.demo --seconds $(DEMO_SECONDS)
@@ -23,6 +24,10 @@ test check: .venv/ready
 
 crash: .venv/ready
 	$(RUN) -m pytest -m "crash or simulation" --full
+
+conformance: .venv/ready
+	$(RUN) -m tests.conformance
+	$(RUN) tools/write_compatibility.py
 
 bench: .venv/ready
 	$(RUN) -m pytest --benchmark-only --benchmark-group-by=group -o addopts="--import-mode=importlib"

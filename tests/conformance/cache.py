@@ -23,6 +23,11 @@ def folder(name: str) -> Path:
     return place
 
 
+def is_installed(name: str) -> bool:
+    """Whether an installation of this name ended, whatever its recipe was."""
+    return (folder(name) / ".recipe").exists()
+
+
 def installed(name: str, recipe: str, install: Callable[[Path], None]) -> Path:
     """The folder in which `install(folder)` ended for exactly this recipe; else run it now.
 

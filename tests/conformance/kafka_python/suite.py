@@ -65,6 +65,8 @@ def install(place: Path) -> None:
     )
     with tarfile.open(place / f"kafka_python-{VERSION}.tar.gz") as archive:
         archive.extractall(place, filter="data")
+    # The archive left it out, and without it Python's own package `test` would be found first.
+    (place / f"kafka_python-{VERSION}" / "test/__init__.py").touch()
     must([sys.executable, "-m", "venv", str(place / "venv")], timeout_s=INSTALL_TIMEOUT_S)
     packages = ["pytest", "pytest-timeout", "pytest-mock", "lz4", "zstandard", "python-snappy"]
     must([str(place / "venv/bin/pip"), "install", "-q", *packages], timeout_s=INSTALL_TIMEOUT_S)
