@@ -38,7 +38,12 @@ def handle_offset_fetch(broker: Broker, request: Message, context: Context) -> M
         answer = _group_answer(broker, request, context)
         del answer["group_id"]
         return answer
-    return {"groups": [_group_answer(broker, wanted, context) for wanted in request["groups"]]}
+    # A group is answered once, however often it is named: null topics ask for all it has.
+    groups: dict[str, Message] = {}
+    for wanted in request["groups"]:
+        if wanted["group_id"] not in groups:
+            groups[wanted["group_id"]] = _group_answer(broker, wanted, context)
+    return {"groups": list(groups.values())}
 
 
 def _group_answer(broker: Broker, wanted: Message, context: Context) -> Message:

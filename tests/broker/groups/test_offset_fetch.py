@@ -143,3 +143,12 @@ def test_a_missing_coordinator_is_told_where_the_version_has_room(version: int) 
     else:
         place = answer if version < 8 else answer["groups"][0]
         assert (place["error_code"], place["topics"]) == (code, [])
+
+
+def test_a_group_that_is_named_again_and_again_is_answered_once() -> None:
+    """Else a request of some kilobytes would ask for gigabytes."""
+    bench = OffsetsBench()
+    bench.commit({0: 5})
+    wanted = {"group_id": GROUP, "topics": None}
+    answer = bench.call(9, 8, {"groups": [wanted] * 1000})
+    assert len(answer["groups"]) == 1
