@@ -42,6 +42,8 @@ logger = logging.getLogger(__name__)
 REST_MS = 60_000  # after the first failure; doubled by each further one
 REST_MS_MAX = 3_600_000
 SEED_BITS = 63
+# Logs looked at in one turn of the loop: some 3 us each.
+LOOKS_COUNT = 500
 
 
 class Order(NamedTuple):
@@ -67,12 +69,16 @@ class Compactions:
     """
 
     __slots__ = (
+        "_best",
         "_broker",
         "_end_offset",
         "_failures",
         "_guard",
         "_kept",
+        "_left",
         "_offsets",
+        "_ratio_best",
+        "_ratio_max",
         "_replaced",
         "_resting",
         "_spoilt",
@@ -96,6 +102,9 @@ class Compactions:
         self._spoilt: set[Log] = set()
         self._replaced: set[Log] = set()  # with old segments whose space is to be freed
         self._end_offset: int | None = None
+        self._left: list[Partition] = []  # to be looked at before the dirtiest is known
+        self._best: Partition | None = None
+        self._ratio_best = self._ratio_max = 0.0
         self.work: Work | None = None
         self.dirty_ratio_max = 0.0
         self.runs_count = self.failures_count = self.read_bytes = self.written_bytes = 0
@@ -105,27 +114,50 @@ class Compactions:
     # Choosing
 
     def begin(self, now_ms: int) -> Order | None:
-        """Return the next job, or None when no log is worth it. One at a time."""
+        """Return the next job, None when no log is worth it or not all were looked at yet.
+
+        One job at a time. A call looks at `LOOKS_COUNT` logs; `looking` says that more are left.
+        """
         assert self.work is None
         broker = self._broker
         trusted = self._guard.trusts(now_ms)
         if not trusted or not broker.config.log_cleaner_enable or broker.commit.fenced:
+            self._left.clear()
             return None
-        best: tuple[float, Partition, Cleanable] | None = None
-        self.dirty_ratio_max = 0.0
-        for partition in broker.partitions.values():
-            if partition.config.compacts and self._may_begin(partition.log):
-                found = self._measure(partition, now_ms)
-                if found is None:
-                    continue
-                self.dirty_ratio_max = max(self.dirty_ratio_max, found.ratio)
-                worth_it = found.is_worth_it(partition.config.min_cleanable_dirty_ratio)
-                if worth_it and (best is None or found.ratio > best[0]):
-                    best = found.ratio, partition, found
-        if best is None:
+        if not self._left:
+            self._left = [p for p in broker.partitions.values() if p.config.compacts]
+            self._best = None
+            self._ratio_max = 0.0
+        looked_at, self._left = self._left[-LOOKS_COUNT:], self._left[:-LOOKS_COUNT]
+        for partition in looked_at:
+            self._look(partition, now_ms)
+        if self._left:
             return None
-        _, partition, found = best
-        log = partition.log
+        self.dirty_ratio_max = self._ratio_max
+        best, self._best = self._best, None
+        if best is None or not self._may_begin(best):
+            return None
+        found = self._measure(best, now_ms)  # as it is now
+        return None if found is None else self._order(best, found, now_ms)
+
+    @property
+    def looking(self) -> bool:
+        """Whether the next call of `begin` goes on where the last one stopped."""
+        return bool(self._left)
+
+    def _look(self, partition: Partition, now_ms: int) -> None:
+        if not (partition.config.compacts and self._may_begin(partition)):
+            return
+        found = self._measure(partition, now_ms)
+        if found is not None:
+            if found.is_worth_it(partition.config.min_cleanable_dirty_ratio) and (
+                self._best is None or found.ratio > self._ratio_best
+            ):
+                self._best, self._ratio_best = partition, found.ratio
+            self._ratio_max = max(self._ratio_max, found.ratio)
+
+    def _order(self, partition: Partition, found: Cleanable, now_ms: int) -> Order:
+        broker, log = self._broker, partition.log
         self.work = Work(partition, deque())
         self._end_offset = None
         job = cleanable.job_of(
@@ -135,10 +167,12 @@ class Compactions:
             broker.config.log_cleaner_dedupe_buffer_size,
             broker.config.log_cleaner_io_buffer_load_factor,
             broker.random.getrandbits(SEED_BITS),
+            broker.config.disk_reserve_bytes,
         )
         return Order(log.directory, log.topic_id, job)
 
-    def _may_begin(self, log: Log) -> bool:
+    def _may_begin(self, partition: Partition) -> bool:
+        log = partition.log
         return not (
             log.fenced
             or log.swap is not None

@@ -67,9 +67,9 @@ class Cleaner:
         if compactions.work is None and uptime_ms >= self._due_ms:
             config = self._server.broker.config
             order = compactions.begin(self._server.now_ms())
-            if order is None:
+            if order is None and not compactions.looking:
                 self._due_ms = uptime_ms + config.log_cleaner_backoff_ms
-            else:
+            elif order is not None:
                 self._start(order, config.log_cleaner_io_max_bytes_per_second)
 
     def _start(self, order: Order, rate: float) -> None:

@@ -110,7 +110,13 @@ def roll_overdue(log: Log, now_ms: int) -> bool:
 
 
 def job_of(
-    log: Log, found: Cleanable, now_ms: int, map_bytes: int, map_load: float, seed: int
+    log: Log,
+    found: Cleanable,
+    now_ms: int,
+    map_bytes: int,
+    map_load: float,
+    seed: int,
+    reserve_bytes: int = 0,
 ) -> Job:
     """What a cleaner has to know to compact this part of a log."""
     config = log.config
@@ -128,4 +134,5 @@ def job_of(
         map_bytes,
         map_load,
         seed,
+        reserve_bytes,
     )

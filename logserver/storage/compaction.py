@@ -33,6 +33,7 @@ Source: Kafka's Cleaner, MemoryRecords.filterTo (4.3.1), KIP-58, KIP-354, KIP-53
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -87,6 +88,7 @@ class Job(NamedTuple):
     `sources`: every segment up to the first that must stay as it is, oldest first. `last_offsets`:
     of the producers that are remembered, where their last batches end. `map_bytes`, `map_load`:
     the memory for keys and how full it may be. `seed`: any number, another one each time.
+    `reserve_bytes`: what must stay free on the disk.
     """
 
     sources: tuple[Source, ...]
@@ -100,6 +102,7 @@ class Job(NamedTuple):
     map_bytes: int
     map_load: float
     seed: int
+    reserve_bytes: int = 0
 
 
 class Compaction:
@@ -211,6 +214,7 @@ class Compaction:
 
     def _clean(self, group: list[Source]) -> Cleaned | None:
         """Write what stays of a group; None when everything does and it is one segment already."""
+        self._check_space(sum(source.size_bytes for source in group))
         output: Output | None = None
         sources: list[File] = []
         try:
@@ -236,6 +240,11 @@ class Compaction:
             if output is not None:
                 self.written_bytes += output.written_bytes
                 output.close()
+
+    def _check_space(self, size_bytes: int) -> None:
+        """Raise OSError (ENOSPC) before the reserve is touched, which commits and deletes need."""
+        if self._files.free_bytes(self._directory) < size_bytes + self._job.reserve_bytes:
+            raise OSError(errno.ENOSPC, "too little space is free to compact", self._directory)
 
     def _clean_into(self, output: Output, file: File, source: Source, *, is_last: bool) -> None:
         job = self._job

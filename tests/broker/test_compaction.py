@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from logserver.broker import compaction
 from logserver.broker.compaction import REST_MS, Order
 from logserver.broker.partition import Partition
 from logserver.storage import cleaner_checkpoint
@@ -292,3 +293,21 @@ def test_a_checkpoint_that_cannot_be_synced_fences_the_directory() -> None:
     bench.settle()
     assert bench.broker.commit.fenced
     assert bench.begin() is None
+
+
+def test_many_logs_are_looked_at_a_few_at_a_time(
+    bench: CompactedBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A turn of the loop stays short; the dirtiest is known when all were seen."""
+    monkeypatch.setattr(compaction, "LOOKS_COUNT", 2)
+    for name in "abcde":
+        bench.compacted(name)
+    bench.put("c", *[1] * 30)
+    for _ in range(2):
+        assert bench.begin() is None
+        assert bench.broker.compactions.looking
+    bench.delete("e")
+    order = bench.begin()
+    assert order is not None
+    assert order.directory.endswith("/c-0")
+    assert not bench.broker.compactions.looking

@@ -7,6 +7,7 @@ from random import Random
 import pytest
 
 from logserver.storage.compaction import Compaction, UncleanableError
+from logserver.storage.simulated_files import MemoryFiles
 from logwire.batch import (
     DELETE_HORIZON,
     HEADER,
@@ -292,3 +293,17 @@ def test_any_history_reads_the_same_after_any_number_of_rounds(seed: int) -> Non
         assert all(by_offset[r.offset] == (r.key, r.value) for r in records)
         assert bench.latest() == bench.expected()
         assert all(verify_batch(data) is None for data in bench.batches())
+
+
+def test_a_job_ends_before_it_touches_the_reserve_of_the_disk() -> None:
+    """Commits, deletes and the metadata log need it; nothing was written until then."""
+    bench = CompactionBench(MemoryFiles(capacity_bytes=100_000))
+    bench.write_keys([1, 1, 2, 2])
+    bench.roll()
+    free_bytes = bench.files.free_bytes("data")
+    size_bytes = bench.log.segments[0].size_bytes
+    job = bench.job()._replace(reserve_bytes=free_bytes - size_bytes + 1)
+    with pytest.raises(OSError, match="too little space"):
+        list(Compaction(bench.files, bench.log.directory, job, no_pace).outputs())
+    job = job._replace(reserve_bytes=free_bytes - size_bytes - 1000)
+    assert len(list(Compaction(bench.files, bench.log.directory, job, no_pace).outputs())) == 1
