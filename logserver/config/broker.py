@@ -294,6 +294,7 @@ class BrokerConfig:
     offsets_topic_num_partitions: int = 50
     offsets_topic_segment_bytes: int = 100 * MIB
     offsets_value_version: int = 4
+    group_coordinator_rebalance_protocols: tuple[str, ...] = ("classic", "consumer", "streams")
     group_initial_rebalance_delay_ms: int = 3000
     group_min_session_timeout_ms: int = 6000
     group_max_session_timeout_ms: int = 1_800_000

@@ -31,10 +31,10 @@ _NAMES = """
     delete.records.purgatory.purge.interval.requests early.start.listeners
     fetch.purgatory.purge.interval.requests follower.fetch.last.tiered.offset.enable
     group.coordinator.append.linger.ms group.coordinator.background.threads
-    group.coordinator.cached.buffer.max.bytes group.coordinator.rebalance.protocols
-    group.coordinator.threads group.share.assignors group.share.initialize.retry.interval.ms
-    group.share.max.share.sessions group.share.max.size group.share.persister.class.name
-    group.streams.max.size initial.broker.registration.timeout.ms inter.broker.listener.name
+    group.coordinator.cached.buffer.max.bytes group.coordinator.threads group.share.assignors
+    group.share.initialize.retry.interval.ms group.share.max.share.sessions
+    group.share.max.size group.share.persister.class.name group.streams.max.size
+    initial.broker.registration.timeout.ms inter.broker.listener.name
     internal.metadata.delete.delay.millis internal.metadata.log.segment.bytes
     internal.metadata.max.batch.size.in.bytes kafka.metrics.polling.interval.secs
     kafka.metrics.reporters leader.imbalance.check.interval.seconds log.cleaner.io.buffer.size

@@ -66,6 +66,11 @@ def _from(broker_key: str) -> tuple[tuple[str, int], ...]:
 
 # fmt: off
 _BROKER_ROWS: tuple[Key, ...] = (
+    Key("group.coordinator.rebalance.protocols", "list", ("classic", "consumer", "streams"), "",
+        "Kinds of groups that may exist. Without consumer there are no consumer groups (KIP-848); "
+        "classic cannot be switched off, share and streams are not served.",
+        one_of("classic", "consumer", "share", "streams")),
+
     # Classic groups
     Key("group.initial.rebalance.delay.ms", "int", 3000, "ms",
         "How long the first rebalance of an empty group waits for more members."),

@@ -49,16 +49,17 @@ def join(step: Step, event: Join) -> None:
     try:
         response = _join(step, event)
     except Refusal as refusal:
-        response = join_refused(event.api_version, event.member_id, refusal.code, None)
+        response = join_refused(event.api_version, "", refusal.code, None)
     step.answer(event.deferred, response)
 
 
 def _join(step: Step, event: Join) -> Message:
     member_id = event.member_id or event.new_member_id
-    subscription = _check_join(step, event, member_id)
+    _check_join(step, event, member_id)
     if _must_bring_id(event):
         return join_refused(event.api_version, member_id, errors.MEMBER_ID_REQUIRED, None)
     known, replaces = _find(step, event, member_id)
+    subscription = _subscription(event)
     # From here on nothing is refused.
     if replaces:
         known = replace_static(step, known, member_id)
@@ -119,8 +120,8 @@ def _advance(
     return member.member_epoch
 
 
-def _check_join(step: Step, event: Join, member_id: str) -> Message:
-    """The subscription of the member. Raises Refusal."""
+def _check_join(step: Step, event: Join, member_id: str) -> None:
+    """Raises Refusal for a member that this group, or no group, can take."""
     state, settings = step.state, step.settings
     if not settings.upgrades and not settings.downgrades:
         raise Refusal(errors.INCONSISTENT_GROUP_PROTOCOL)
@@ -129,6 +130,10 @@ def _check_join(step: Step, event: Join, member_id: str) -> Message:
     known = any(state.classic_protocols[name] == state.classic_count for name in event.protocols)
     if event.protocol_type != CONSUMER or not known:
         raise Refusal(errors.INCONSISTENT_GROUP_PROTOCOL)
+
+
+def _subscription(event: Join) -> Message:
+    """What the member wants to read. Raises Refusal."""
     try:
         return decode_subscription(next(iter(event.protocols.values())))[1]
     except ProtocolError:

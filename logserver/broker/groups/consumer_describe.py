@@ -27,7 +27,7 @@ CLASSIC_MEMBER, CONSUMER_MEMBER = 0, 1
 
 
 def described(group: ConsumerGroup, *, authorized: bool) -> Message:
-    """One group, its members with what they have and are meant to have."""
+    """One group, its members (the newest first) with what they have and are meant to have."""
     state, cluster = group.state, group.cluster
     default = cluster.settings(group.group_id).assignors[0]
     return {
@@ -37,7 +37,7 @@ def described(group: ConsumerGroup, *, authorized: bool) -> Message:
         "group_epoch": state.epoch,
         "assignment_epoch": state.assignment_epoch,
         "assignor_name": state.preferred_assignor(default),
-        "members": [_member(group, member) for member in state.members.values()],
+        "members": [_member(group, member) for member in reversed(state.members.values())],
         "authorized_operations": GROUP_OPERATIONS if authorized else NOT_ASKED,
     }
 

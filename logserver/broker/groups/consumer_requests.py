@@ -35,9 +35,12 @@ if TYPE_CHECKING:
 MEMBER_ID_VERSION = 1
 
 
-def handle_consumer_group_heartbeat(broker: Broker, request: Message, context: Context) -> None:
+def handle_consumer_group_heartbeat(
+    broker: Broker, request: Message, context: Context
+) -> Message | None:
     """A member joins, lives or leaves. Raises Refusal: the request or the coordinator."""
-    _check_protocol(broker)
+    if not _is_served(broker):
+        return {"error_code": errors.UNSUPPORTED_VERSION}
     check_request(request, context.api_version, broker.config.group_consumer_assignors)
     group_id = request["group_id"]
     coordinator = broker.coordinators.of(group_id)
@@ -57,14 +60,15 @@ def handle_consumer_group_heartbeat(broker: Broker, request: Message, context: C
         group, effects = _take(broker, group, event, now)
     except Refusal as refusal:
         deferred.complete({"error_code": refusal.code, "error_message": refusal.message})
-        return
+        return None
     coordinator.perform(group, effects, now)
+    return None
 
 
-def _check_protocol(broker: Broker) -> None:
-    """Raises Refusal where `group.version` or the configuration say there is no such protocol."""
-    if broker.image.features.get("group.version", 0) < 1:
-        raise Refusal(errors.UNSUPPORTED_VERSION)
+def _is_served(broker: Broker) -> bool:
+    """Whether the feature `group.version` and the configuration say that there are such groups."""
+    enabled = "consumer" in broker.config.group_coordinator_rebalance_protocols
+    return enabled and broker.image.features.get("group.version", 0) >= 1
 
 
 def _missing(group: Group | None, group_id: str) -> str:
@@ -140,8 +144,9 @@ def handle_consumer_group_describe(broker: Broker, request: Message, context: Co
 
 
 def _describe(broker: Broker, group_id: str, request: Message) -> Message:
+    if not _is_served(broker):
+        return not_found(group_id, errors.UNSUPPORTED_VERSION, None)
     try:
-        _check_protocol(broker)
         coordinator: Coordinator = broker.coordinators.of(group_id)
     except Refusal as refusal:
         return not_found(group_id, refusal.code, refusal.message)

@@ -49,7 +49,7 @@ def test_a_group_tells_how_it_stands_and_what_its_members_said() -> None:
     told = described(bench.group, authorized=False)
     assert (told["group_epoch"], told["assignment_epoch"]) == (3, 3)
     assert (told["assignor_name"], told["authorized_operations"]) == ("range", NOT_ASKED)
-    new, classic = told["members"]
+    classic, new = told["members"]
     assert (new["member_type"], classic["member_type"]) == (CONSUMER_MEMBER, CLASSIC_MEMBER)
     said = ("instance_id", "rack_id", "subscribed_topic_names", "subscribed_topic_regex")
     assert [new[field] for field in said] == ["i", "r", ["a"], "a+"]

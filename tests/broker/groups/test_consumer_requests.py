@@ -197,8 +197,19 @@ def test_without_group_version_there_are_no_consumer_groups() -> None:
     bench = GroupsBench()
     level = {"name": "group.version", "feature_level": 0}
     bench.broker.metadata_log.append([("FeatureLevelRecord", 0, level)], 0)
-    assert beat(bench).code == errors.UNSUPPORTED_VERSION
+    assert_not_served(bench)
+
+
+def assert_not_served(bench: GroupsBench) -> None:
+    """No heartbeat, not even a wrong one, and no description; without a sentence, as Kafka."""
+    for asked in (beat(bench), beat(bench, -3)):
+        assert (asked.code, asked["error_message"]) == (errors.UNSUPPORTED_VERSION, None)
     assert [g["error_code"] for g in describe(bench, GROUP)] == [errors.UNSUPPORTED_VERSION]
+
+
+def test_the_configuration_may_switch_consumer_groups_off() -> None:
+    """`group.coordinator.rebalance.protocols` without `consumer`."""
+    assert_not_served(GroupsBench({"group.coordinator.rebalance.protocols": "classic"}))
 
 
 def test_version_0_describes_members_without_their_type() -> None:
