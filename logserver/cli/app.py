@@ -14,10 +14,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from logserver.cli.backup import backup, restore
 from logserver.cli.client import client
+from logserver.cli.completion import completion
 from logserver.cli.consume import consume
+from logserver.cli.doctor import doctor
 from logserver.cli.dump import dump
 from logserver.cli.exits import EXIT_MEANINGS, CommandError, Exit, tell
 from logserver.cli.group import group
@@ -36,6 +39,14 @@ EPILOG = "Exit codes:\n" + "\n".join(
 
 class Serve(Page):
     """`serve` in the list of commands; its options are read by logserver.cli.serve."""
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The options; click knows none of them."""
+        del ctx
+        from logserver.cli.serve import OPTIONS
+
+        known = [CompletionItem(f"--{option.name}", help=option.help) for option in OPTIONS]
+        return [item for item in known if item.value.startswith(incomplete or "--")]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Keep every word as it is."""
@@ -74,7 +85,20 @@ def app() -> None:
 
 
 app.add_command(Serve("serve", callback=_serve, help="Run the server."))
-for command in (topic, produce, consume, group, dump, verify, import_, backup, restore, client):
+for command in (
+    topic,
+    produce,
+    consume,
+    group,
+    dump,
+    verify,
+    import_,
+    backup,
+    restore,
+    client,
+    doctor,
+    completion,
+):
     app.add_command(command)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from logserver.cli.completion import complete_topic
 from logserver.cli.connect import client_errors, open_admin
 from logserver.cli.exits import CommandError, Exit
 from logserver.cli.layout import (
@@ -43,7 +44,7 @@ Examples:
   logserver consume readings --group billing --follow
   logserver consume readings --json | jq .value""",
 )
-@click.argument("topic")
+@click.argument("topic", shell_complete=complete_topic)
 @click.option(
     "--from",
     "start",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from logserver.cli.completion import complete_group
 from logserver.cli.connect import open_admin
 from logserver.cli.group_reset import reset_offsets
 from logserver.cli.output import Cell, count, duration, print_facts, print_json, print_table
@@ -85,7 +86,7 @@ def list_groups(
 
 
 @group.command()
-@click.argument("name", metavar="GROUP")
+@click.argument("name", metavar="GROUP", shell_complete=complete_group)
 @bootstrap_option
 @json_option
 def describe(name: str, bootstrap: str, as_json: bool) -> None:
@@ -134,7 +135,7 @@ def describe(name: str, bootstrap: str, as_json: bool) -> None:
 
 
 @group.command()
-@click.argument("names", nargs=-1, metavar="[GROUP]...")
+@click.argument("names", nargs=-1, metavar="[GROUP]...", shell_complete=complete_group)
 @bootstrap_option
 @json_option
 def lag(names: tuple[str, ...], bootstrap: str, as_json: bool) -> None:
@@ -174,7 +175,7 @@ def lag(names: tuple[str, ...], bootstrap: str, as_json: bool) -> None:
 
 
 @group.command()
-@click.argument("names", nargs=-1, required=True, metavar="GROUP...")
+@click.argument("names", nargs=-1, required=True, metavar="GROUP...", shell_complete=complete_group)
 @bootstrap_option
 @json_option
 def delete(names: tuple[str, ...], bootstrap: str, as_json: bool) -> None:

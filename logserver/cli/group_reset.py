@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from logserver.cli.completion import complete_group
 from logserver.cli.connect import open_admin
 from logserver.cli.exits import CommandError, Exit
 from logserver.cli.output import count, print_json, print_table
@@ -36,7 +37,7 @@ class Planned(NamedTuple):
 
 
 @click.command("reset-offsets")
-@click.argument("name", metavar="GROUP")
+@click.argument("name", metavar="GROUP", shell_complete=complete_group)
 @click.option(
     "--topic",
     "topics",

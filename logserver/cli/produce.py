@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 import click
 
+from logserver.cli.completion import complete_topic
 from logserver.cli.connect import client_errors, parse_pairs
 from logserver.cli.exits import CommandError, Exit
 from logserver.cli.output import Progress, count, print_json, size
@@ -33,7 +34,7 @@ CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
   tail -f app.log | logserver produce logs --key-separator ' '
   seq 100000 | logserver produce readings --rate 1000""",
 )
-@click.argument("topic")
+@click.argument("topic", shell_complete=complete_topic)
 @click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path(allow_dash=True))
 @click.option(
     "--key-separator",

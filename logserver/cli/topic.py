@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from logserver.cli.completion import complete_topic
 from logserver.cli.connect import open_admin, parse_pairs
 from logserver.cli.output import count, print_facts, print_json, print_table, size
 from logserver.cli.pages import PageGroup, bootstrap_option, json_option
@@ -111,7 +112,7 @@ def list_topics(internal: bool, bootstrap: str, as_json: bool) -> None:
 
 
 @topic.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_topic)
 @click.option("--all", "all_settings", is_flag=True, help="Also settings that have their default.")
 @bootstrap_option
 @json_option
@@ -163,7 +164,7 @@ def describe(name: str, all_settings: bool, bootstrap: str, as_json: bool) -> No
 
 
 @topic.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_topic)
 @click.option(
     "--partitions", "-p", metavar="N", type=click.IntRange(1), help="Grow to this many partitions."
 )
@@ -212,7 +213,7 @@ def alter(
 
 
 @topic.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=complete_topic)
 @bootstrap_option
 @json_option
 def delete(names: tuple[str, ...], bootstrap: str, as_json: bool) -> None:
