@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from logserver.broker.image import Image
 from logserver.config import TopicConfig
 from logserver.storage.failure import Kind, StorageError
+from logserver.storage.segment import CorruptSegmentError
 from logwire.batch import (
     CONTROL,
     LENGTH_OVERHEAD_BYTES,
@@ -157,7 +158,10 @@ class MetadataLog:
 
     def _read(self, offset: int) -> Iterator[tuple[memoryview, BatchHeader]]:
         """Some whole batches from `offset` on."""
-        piece = self.log.read(offset, REPLAY_BYTES, self.log.end_offset)
+        try:
+            piece = self.log.read(offset, REPLAY_BYTES, self.log.end_offset)
+        except CorruptSegmentError as error:
+            raise corrupt(self.log, offset, str(error)) from error
         assert piece is not None, f"no batch at offset {offset} of {METADATA_TOPIC}"
         try:
             data = memoryview(piece.read())
