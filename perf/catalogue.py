@@ -1,5 +1,6 @@
 """Every scenario there is: a name for `--scenario`, a sentence, a run."""
 
+from perf.compaction import compaction
 from perf.group_members import group_latency, group_throughput
 from perf.group_requests import ClassicMember, ConsumerMember
 from perf.group_runs import commits, crowd, join
@@ -43,6 +44,8 @@ SCENARIOS = [
              join(ClassicMember, 100)),
     Scenario("join-consumer", "100 members of a KIP-848 group join until they are stable",
              join(ConsumerMember, 100)),
+    Scenario("compaction", "compaction of 400 MB, and what others at 4,000 a second feel of it",
+             compaction()),
     Scenario("groups-1000", "1,000 classic groups of 4 members each", crowd(1000, 4)),
     Scenario("commits-10k", "10,000 offset commits a second over 50 groups, durable here",
              commits(10_000)),

@@ -14,7 +14,7 @@ from perf.batches import LoadError
 from perf.wire import SIZE, frame, header
 
 CREATE_TOPICS, DELETE_TOPICS, METADATA, LIST_OFFSETS = 19, 20, 3, 2
-DESCRIBE_CONFIGS, ALTER_CONFIGS, API_VERSIONS = 32, 44, 18
+DESCRIBE_CONFIGS, ALTER_CONFIGS, API_VERSIONS, DESCRIBE_LOG_DIRS = 32, 44, 18, 35
 TOPIC, BROKER = 2, 4
 LATEST, EARLIEST = -1, -2
 
@@ -174,6 +174,20 @@ class Control:
         _, _, code = answer.take("iih")
         if code:
             raise LoadError(f"alter {key} of {name}: error {code}: {answer.text()}")
+
+    def size_bytes(self, topic: str) -> int:
+        """The size of partition 0 on the disk."""
+        body = struct.pack(">i", 1) + text(topic) + struct.pack(">ii", 1, 0)
+        answer = self.ask(DESCRIBE_LOG_DIRS, 1, body)
+        answer.take("i")
+        size = 0
+        for _ in answer.array():
+            answer.take("h")
+            answer.text()
+            for _ in answer.array():
+                answer.text()
+                size += sum(answer.take("iqqb")[1] for _ in answer.array())
+        return size
 
     def configs(self, kind: int, name: str) -> dict[str, str | None]:
         """The effective settings of a topic or broker."""

@@ -83,6 +83,8 @@ LIMITS = [
     Limit("ready_killed_s", "  kill -9, 10 GB, under 20 MB/s of durable produce", "s", 2, 1),
     Limit("join-classic p50_us", "100 members join a classic group", "us", 1e6, 1e6),
     Limit("join-consumer p50_us", "100 members join a KIP-848 group", "us", 5e5, 5e5),
+    Limit("compaction s_per_gb", "compaction, for each GB of log", "s", 5, 5),
+    Limit("compaction p99_times", "  others' P99 meanwhile, against before", "x", 1.5, 1.5),
     Limit("groups-1000 anonymous_mb", "anonymous memory with 1,000 groups of 4 members", "MB", 100,
           100),
     Limit("commits-10k p99_of_limit", "10,000 commits a second: P99 of what is allowed (10 ms, or "

@@ -37,6 +37,7 @@ OURS = {  # Kafka's are in server.properties
     "log.segment.delete.delay.ms": "100",
     "group.initial.rebalance.delay.ms": "0",
     "group.consumer.assignment.interval.ms": "0",
+    "log.cleaner.backoff.ms": "100",
 }
 SETTINGS_TOLD = {
     "flush.messages", "flush.ms", "segment.bytes", "message.timestamp.type", "compression.type",

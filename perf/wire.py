@@ -52,20 +52,24 @@ class Frames(NamedTuple):
     answer: struct.Struct  # correlation, error, base offset of one answer; its size is the frame's
 
 
+def produce_request(topic: str, partition: int, correlation: int, batch: bytes) -> bytes:
+    """A Produce request (acks=all) for one batch."""
+    return frame(
+        header(PRODUCE, PRODUCE_VERSION, correlation, flexible=True)
+        + b"\0"  # no transactional id
+        + struct.pack(">hi", -1, 30_000)
+        + b"\x02" + compact(topic)
+        + b"\x02" + struct.pack(">i", partition)
+        + uvarint(len(batch) + 1) + batch
+        + b"\0\0\0"
+    )  # fmt: skip
+
+
 def produce_frames(ring: Ring, topic: str, partition: int = 0) -> Frames:
     """One Produce request (acks=all) per batch of the ring; the correlation id is its number."""
     frames = [
-        frame(
-            header(PRODUCE, PRODUCE_VERSION, number, flexible=True)
-            + b"\0"  # no transactional id
-            + struct.pack(">hi", -1, 30_000)
-            + b"\x02" + compact(topic)
-            + b"\x02" + struct.pack(">i", partition)
-            + uvarint(len(one) + 1) + one
-            + b"\0\0\0"
-        )
-        for number, one in enumerate(ring.batches)
-    ]  # fmt: skip
+        produce_request(topic, partition, number, one) for number, one in enumerate(ring.batches)
+    ]
     sizes = {len(one) for one in frames}
     assert len(sizes) == 1, "every frame of a ring has one size"
     return Frames(
