@@ -171,13 +171,8 @@ def _describe_cluster(_request: Message, top: Message) -> Message:
     return {**top, "cluster_id": ""}
 
 
-def _join_group(request: Message, top: Message) -> Message:
-    return {"error_code": top["error_code"], "member_id": request["member_id"]}
-
-
 _SHAPES: dict[int, Callable[[Message, Message], Message]] = {
     3: _metadata,
-    11: _join_group,
     20: _delete_topics,
     22: _init_producer_id,
     60: _describe_cluster,

@@ -27,12 +27,9 @@ SKIP_ASSIGNMENT_VERSION = 9
 LEAVE_MANY_VERSION = 3
 
 
-def join_refused(
-    api_version: int, member_id: str, code: int, protocol_name: str | None = ""
-) -> Message:
+def join_refused(api_version: int, member_id: str, code: int) -> Message:
     """A JoinGroup that did not succeed."""
-    if api_version < NULL_PROTOCOL_VERSION:
-        protocol_name = ""
+    protocol_name = None if api_version >= NULL_PROTOCOL_VERSION else ""
     return {"error_code": code, "member_id": member_id, "protocol_name": protocol_name}
 
 

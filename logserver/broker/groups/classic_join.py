@@ -122,8 +122,7 @@ def _join_again(group: ClassicState, event: Join) -> None:
     member_id = event.member_id
     code = group.check_member(member_id, event.instance_id)
     if code:
-        refusal = answers.join_refused(event.api_version, member_id, code, protocol_name=None)
-        group.answer(event.deferred, refusal)
+        _refuse(group, event, code, member_id)
         return
     member = group.roster[member_id]
     leads = member_id == group.roster.leader_id

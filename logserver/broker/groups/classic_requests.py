@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from logserver.broker.groups.classic_answers import LEAVE_MANY_VERSION, left
+from logserver.broker.groups.classic_answers import LEAVE_MANY_VERSION, join_refused, left
 from logserver.broker.groups.classic_events import Heartbeat, Join, Leave, Leaver, Sync
 from logserver.broker.groups.classic_group import ClassicGroup
 from logserver.broker.groups.classic_records import new_group
@@ -49,8 +49,17 @@ def limits_of(config: BrokerConfig) -> Limits:
     )
 
 
-def handle_join_group(broker: Broker, request: Message, context: Context) -> None:
-    """A member joins. Raises Refusal: INVALID_GROUP_ID, INVALID_SESSION_TIMEOUT, no coordinator."""
+def handle_join_group(broker: Broker, request: Message, context: Context) -> Message | None:
+    """A member joins; its answer may have to wait for the others."""
+    try:
+        _join(broker, request, context)
+    except Refusal as refusal:
+        return join_refused(context.api_version, request["member_id"], refusal.code)
+    return None
+
+
+def _join(broker: Broker, request: Message, context: Context) -> None:
+    """Raises Refusal: INVALID_GROUP_ID, INVALID_SESSION_TIMEOUT, no such group, no coordinator."""
     config = broker.config
     group_id, session_timeout_ms = request["group_id"], request["session_timeout_ms"]
     if not group_id:

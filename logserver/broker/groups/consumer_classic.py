@@ -49,7 +49,7 @@ def join(step: Step, event: Join) -> None:
     try:
         response = _join(step, event)
     except Refusal as refusal:
-        response = join_refused(event.api_version, "", refusal.code, None)
+        response = join_refused(event.api_version, "", refusal.code)
     step.answer(event.deferred, response)
 
 
@@ -57,7 +57,7 @@ def _join(step: Step, event: Join) -> Message:
     member_id = event.member_id or event.new_member_id
     _check_join(step, event, member_id)
     if _must_bring_id(event):
-        return join_refused(event.api_version, member_id, errors.MEMBER_ID_REQUIRED, None)
+        return join_refused(event.api_version, member_id, errors.MEMBER_ID_REQUIRED)
     known, replaces = _find(step, event, member_id)
     subscription = _subscription(event)
     # From here on nothing is refused.

@@ -13,8 +13,8 @@ from tests.broker.groups.classic_bench import GroupBench
 
 @pytest.mark.parametrize("version", range(10))
 def test_a_refused_join_says_no_more_than_it_must(version: int) -> None:
-    """Generation -1 and no leader, in every version; a protocol of null becomes an empty one."""
-    refusal = join_refused(version, "m", errors.UNKNOWN_MEMBER_ID, protocol_name=None)
+    """Generation -1, no leader, and no protocol: null where that can be told, else empty."""
+    refusal = join_refused(version, "m", errors.UNKNOWN_MEMBER_ID)
     answer = decode_response(11, version, encode_response(11, version, refusal))
     assert (answer["error_code"], answer["member_id"]) == (errors.UNKNOWN_MEMBER_ID, "m")
     assert (answer["generation_id"], answer["leader"], answer["members"]) == (-1, "", [])
