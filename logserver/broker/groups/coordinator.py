@@ -71,6 +71,7 @@ class Coordinator:
         "loading",
         "offsets",
         "partition",
+        "rebalances_count",
         "state",
     )
 
@@ -83,6 +84,7 @@ class Coordinator:
         self.groups: dict[str, Group] = {}
         self.offsets = OffsetStore()
         self.history: dict[str, deque[tuple[int, Note]]] = {}
+        self.rebalances_count = 0  # of all groups, since the start
         self._timers: dict[str, Timer] = {}
 
     # Steps
@@ -222,6 +224,7 @@ class Coordinator:
     def _note(self, group: Group, note: Note, now: Now) -> None:
         lines = self.history.setdefault(group.group_id, deque(maxlen=HISTORY_LINES_MAX))
         lines.append((now.wall_ms, note))
+        self.rebalances_count += 1
 
     # Groups come and go.
 

@@ -15,6 +15,7 @@ from logserver.broker.groups.broker_cluster import BrokerCluster
 from logserver.broker.groups.coordinator import ACTIVE, LOADING, Coordinator
 from logserver.broker.groups.effects import Now
 from logserver.broker.groups.expiry import MINUTE_MS, expire, forget_topics
+from logserver.broker.groups.lag import LagWatch
 from logserver.broker.groups.loading import Loading
 from logwire import errors
 from logwire.errors import Refusal
@@ -56,14 +57,15 @@ def partition_of(group_id: str, partition_count: int) -> int:
 class Coordinators:
     """The coordinators by partition index."""
 
-    __slots__ = ("_broker", "_expiring", "_skew_ms", "by_index", "cluster")
+    __slots__ = ("_awake", "_broker", "_skew_ms", "by_index", "cluster", "lag")
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self.by_index: dict[int, Coordinator] = {}
         self.cluster = BrokerCluster(broker)
         self._skew_ms = 0  # wall clock minus uptime, as last seen
-        self._expiring = False
+        self._awake = False
+        self.lag = LagWatch(broker)
 
     def now(self, wall_ms: int | None = None) -> Now:
         """Both clocks; the wall clock is what it was last told to be, plus what has passed since.
@@ -107,9 +109,10 @@ class Coordinators:
         """Serve the groups of a partition that has been opened, once they are loaded."""
         coordinator = self.by_index[partition.index] = Coordinator(self._broker, partition)
         self.load(coordinator)
-        if not self._expiring:
-            self._expiring = True
+        if not self._awake:
+            self._awake = True
             self._expire_later()
+            self.lag.begin()
 
     def remove(self, index: int) -> None:
         """The partition is not served any more, so its groups are not either."""
