@@ -131,7 +131,7 @@ def _copy_partition(
     transfer: Transfer,
     progress: Progress,
 ) -> mark.MarkEntry | None:
-    """Copy a partition directory; its durable mark, None when it was deleted meanwhile."""
+    """Copy a partition directory; its durable mark, None when it is no topic's (any more)."""
     theirs, ours = f"{source}/{name}", f"{target}/{name}"
     for attempt in range(ATTEMPTS_MAX):
         known = mark.Mark.load(files, source)
@@ -148,7 +148,8 @@ def _copy_partition(
                 return None
             threading.Event().wait(WAIT_S)
         else:
-            assert topic_id is not None, f"{theirs} has no topic id"
+            if topic_id is None:
+                return None  # just being made, so nothing of it was acknowledged; or nobody's
             entry = known.bound(name, topic_id)
             return mark.MarkEntry(topic_id, 0, 0, 0) if entry is None else entry
     raise StorageError(

@@ -133,6 +133,7 @@ class ControlledServer(Server):
             commit.dirty
             or commit.waiting
             or commit.in_flight
+            or self.cleaner.pid is not None
             or any(helper.pending_count for helper in helpers)
         )
 

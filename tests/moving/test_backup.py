@@ -21,6 +21,7 @@ from logserver.testing import Broker
 from tests.moving.kafka_bench import NOW_MS
 
 PARTITIONS = 3
+KEYS = 10
 VALUE_BYTES = 10_000
 ROUNDS = 3
 
@@ -47,6 +48,11 @@ def values(broker: Broker, topic: str, partition: int = 0) -> list[bytes | None]
         return [record.value for record in consumer]
 
 
+def _number(value: bytes | None) -> int:
+    """What a value of the load begins with."""
+    return int((value or b"").split(b".")[0])
+
+
 class Load:
     """Whoever uses a server at once: it writes, commits, makes and deletes topics until `stop`."""
 
@@ -60,6 +66,7 @@ class Load:
         with Admin(broker.bootstrap) as admin:
             admin.create_topic("load", partitions=PARTITIONS)
             admin.create_topic("short", configs={"retention.bytes": "2000000"})
+            admin.create_topic("keyed", configs={"cleanup.policy": "compact"})
         parts: tuple[Callable[[], None], ...] = (self._write, self._commit, self._come_and_go)
         self._threads = [threading.Thread(target=self._run, args=(part,)) for part in parts]
         for thread in self._threads:
@@ -85,6 +92,10 @@ class Load:
                         value += bytes(VALUE_BYTES - len(value))
                         sent.append(producer.send("load", value, partition=partition))
                 sent.append(producer.send("short", bytes(VALUE_BYTES * 20)))
+                for key in range(KEYS):
+                    value = b"%d." % self.acknowledged[0]
+                    value += bytes(VALUE_BYTES - len(value))
+                    sent.append(producer.send("keyed", value, key=b"%d" % key))
                 for delivery in sent:
                     delivery.result()
                 for partition in range(PARTITIONS):
@@ -127,7 +138,12 @@ class Load:
 @pytest.fixture
 def load(tmp_path: Path) -> Iterator[Load]:
     """A server with small segments and eager retention, under load."""
-    settings = {"log.segment.bytes": 1 << 20, "log.retention.check.interval.ms": 200}
+    settings = {
+        "log.segment.bytes": 1 << 20,
+        "log.retention.check.interval.ms": 200,
+        "log.cleaner.backoff.ms": 50,
+        "log.cleaner.min.cleanable.ratio": 0.001,
+    }
     with Broker(tmp_path / "data", settings) as broker:
         load = Load(broker)
         yield load
@@ -136,22 +152,23 @@ def load(tmp_path: Path) -> Iterator[Load]:
 
 def test_a_backup_under_load_holds_what_was_acknowledged_before(load: Load, tmp_path: Path) -> None:
     """A prefix of each partition, and no committed offset behind its end; several times."""
+    compacted, linked_bytes = False, 0
     for number in range(ROUNDS):
         load.wait_for(300)
         acknowledged, committed = list(load.acknowledged), load.committed
         copied = back_up(load.broker.data_dir, tmp_path / f"backup-{number}")
-        assert copied.linked_bytes > 1 << 20
+        linked_bytes += copied.linked_bytes
         with Broker(tmp_path / f"backup-{number}") as restored:
             ends = []
             for partition in range(PARTITIONS):
-                found = [
-                    int((value or b"").split(b".")[0])
-                    for value in values(restored, "load", partition)
-                ]
+                found = [_number(value) for value in values(restored, "load", partition)]
                 assert found == list(range(len(found)))
                 assert len(found) >= acknowledged[partition]
                 ends.append(len(found))
             assert values(restored, "short")
+            keyed = values(restored, "keyed")
+            assert all(_number(value) >= acknowledged[0] - 20 for value in keyed[-KEYS:])
+            compacted = compacted or len(keyed) < acknowledged[0] // 20 * KEYS
             member = {"bootstrap.servers": restored.bootstrap, "group.id": "g"}
             consumer = GroupConsumer(member)
             (offset,) = consumer.committed([TopicPartition("load", 0)], timeout=20)
@@ -160,6 +177,8 @@ def test_a_backup_under_load_holds_what_was_acknowledged_before(load: Load, tmp_
     load.stop()
     assert not load.failures
     assert load.deleted_count > 0
+    assert linked_bytes > 1 << 20
+    assert compacted, "no backup met a compacted log: the test has lost its edge"
 
 
 def test_a_backup_is_closed_clean_and_the_source_is_left_alone(tmp_path: Path) -> None:
@@ -183,6 +202,8 @@ def test_what_is_written_to_a_copy_stays_in_the_copy(tmp_path: Path) -> None:
         with Producer(broker.bootstrap, linger_ms=0) as producer:
             for _ in range(5):
                 producer.send("t", bytes(500_000)).result()
+            while not list((broker.data_dir / "t-0").glob("*.digest")):
+                threading.Event().wait(0.01)  # a segment is sealed off the loop
             copied = back_up(broker.data_dir, tmp_path / "copy")
             assert copied.linked_bytes > 0
             producer.send("t", b"only here").result()

@@ -10,10 +10,12 @@ from logserver.client.connection import Address
 from logserver.testing import Broker
 
 
-def write(broker: Broker, topic: str, *values: bytes, **options: object) -> list[int]:
+def write(
+    broker: Broker, topic: str, *values: bytes, key: bytes | None = None, **options: object
+) -> list[int]:
     """Produce values one by one, each acknowledged; their offsets."""
     with Producer(broker.bootstrap, linger_ms=0, **options) as producer:  # type: ignore[arg-type]
-        return [producer.send(topic, value).result().offset for value in values]
+        return [producer.send(topic, value, key=key).result().offset for value in values]
 
 
 def read(broker: Broker, topic: str) -> list[bytes | None]:

@@ -9,8 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Consumer as GroupConsumer
+from confluent_kafka import TopicPartition
 
-from logserver.client import ClientError, Producer
+from logserver.client import Admin, ClientError, Producer
 from logserver.testing import Broker, BrokerDied
 from tests.testing.bench import connected, read, start_offset, write
 
@@ -93,6 +95,51 @@ def test_retention_follows_a_jump(tmp_path: Path) -> None:
         assert start_offset(broker, "t") == 2
         write(broker, "t", b"new")
         assert read(broker, "t") == [b"new"]
+
+
+def test_compaction_follows_a_jump(tmp_path: Path) -> None:
+    """A segment grows old and is rolled; a quarter of a minute later it is compacted."""
+    settings = {
+        "log.cleanup.policy": "compact",
+        "log.cleaner.min.cleanable.ratio": 0.001,
+        "log.roll.ms": 60_000,
+        "log.message.timestamp.type": "LogAppendTime",
+    }
+    with Broker(tmp_path / "b", settings) as broker:
+        write(broker, "t", *(b"%d" % number for number in range(10)), key=b"k")
+        broker.jump(61)
+        write(broker, "t", b"new", key=b"other")
+        broker.jump(60)
+        assert read(broker, "t") == [b"9", b"new"]
+
+
+def test_a_session_ends_in_a_jump(broker: Broker) -> None:
+    """A member that is silent for longer than its session timeout is a member no more."""
+    write(broker, "t", b"a")
+    member = {"bootstrap.servers": broker.bootstrap, "group.id": "g"}
+    # No heartbeat may come between the jump and the look.
+    consumer = GroupConsumer(member | {"heartbeat.interval.ms": 40_000})
+    consumer.subscribe(["t"])
+    while not consumer.assignment():
+        consumer.poll(0.1)
+    with Admin(broker.bootstrap) as admin:
+        assert len(admin.groups.describe("g").members) == 1
+        broker.jump(46)
+        assert admin.groups.describe("g").members == []
+    consumer.close()
+
+
+def test_committed_offsets_expire_in_a_jump(broker: Broker) -> None:
+    """A week after their group has become empty."""
+    write(broker, "t", b"a")
+    consumer = GroupConsumer({"bootstrap.servers": broker.bootstrap, "group.id": "g"})
+    place = TopicPartition("t", 0, 1)
+    consumer.commit(offsets=[place], asynchronous=False)
+    broker.jump(6 * DAY_S)
+    assert consumer.committed([place], timeout=10)[0].offset == 1
+    broker.jump(2 * DAY_S)
+    assert consumer.committed([place], timeout=10)[0].offset < 0
+    consumer.close()
 
 
 def test_a_restart_does_not_turn_the_clock_back(tmp_path: Path) -> None:
