@@ -6,10 +6,12 @@ A job is JSON in the file behind DESCRIPTOR; standard output takes lines of JSON
 finished output and one at the end (`encode_order`, `Report`). Nothing here decides or swaps: a
 process that is killed at any instruction leaves files that nobody has asked for.
 
-It gives way to everything: SCHED_IDLE lets any other process run first, and what it reads and
-writes together is held below `log.cleaner.io.max.bytes.per.second`. It waits for that on its
-standard input, which ends when the server does; so it ends, too, within one chunk. (Should the
-server be killed, the kernel sees to it at once.)
+It gives way: with a niceness of 10 and SCHED_BATCH whoever wakes up runs first, and a busy core
+leaves it a tenth. (SCHED_IDLE would leave it nothing for as long as every core is busy: the log
+grows, until the disk is full.) What it reads and writes together is held below
+`log.cleaner.io.max.bytes.per.second`. It waits for that on its standard input, which ends when the
+server does; so it ends, too, within one chunk. (Should the server be killed, the kernel sees to it
+at once.)
 
 Imports storage, config and logwire only: it is started often, and 60 ms of processor are its price.
 """
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 PR_SET_PDEATHSIG = 1  # prctl(2): a signal for when the parent dies
 STDIN, STDOUT = 0, 1
+NICENESS = 10  # a weight of 110 beside 1024
 
 
 class ServerGone(BaseException):
@@ -149,8 +152,8 @@ def work(
 
 
 def _give_way() -> None:
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    os.nice(19)
+    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    os.nice(NICENESS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # ^C is meant for the server
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 

@@ -28,7 +28,7 @@ from .segment import INDEX_SUFFIX, LOG_SUFFIX, TIME_INDEX_SUFFIX, Segment, write
 CLEANED_SUFFIX: Final = ".cleaned"
 WRITE_BYTES: Final = 1 << 20
 COPY_BYTES: Final = 4 << 20
-SYNC_STEP_BYTES: Final = 16 << 20
+SYNC_STEP_BYTES: Final = 4 << 20
 
 Pace = Callable[[int], None]
 """Told of bytes as they are read or written; may wait, and may raise to end the work."""
