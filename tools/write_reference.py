@@ -19,7 +19,13 @@ from logserver.cli.app import app
 from logserver.cli.exits import EXIT_MEANINGS
 from logserver.cli.serve import help_page
 from logserver.config import BROKER_KEYS, GROUP_KEYS, TOPIC_KEYS, Key, format_value
-from logserver.statistics.layout import BUILD_INFO, METRICS, PARTITION_METRICS, Metric
+from logserver.statistics.layout import (
+    BUILD_INFO,
+    GROUP_METRICS,
+    METRICS,
+    PARTITION_METRICS,
+    Metric,
+)
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 COLUMNS = 100
@@ -123,6 +129,11 @@ def metrics_page() -> str:
     columns = ("name", "kind", "labels", "meaning")
     parts = [METRICS_INTRO, "## The server\n", _table(columns, rows)]
     parts += ["## Each partition\n", _table(columns, partitions)]
+    groups = [
+        (f"`{metric.name}`", "gauge", "`group`, `topic`, `partition`", metric.help)
+        for metric in GROUP_METRICS
+    ]
+    parts += ["## Each partition of a group\n", _table(columns, groups)]
     bounds = next(metric for metric in METRICS if metric.bounds)
     seconds = ", ".join(f"{bound / bounds.divisor:g}" for bound in bounds.bounds)
     parts.append(f"## Buckets\n\nHistograms of durations have bounds at (seconds):\n{seconds}.\n")

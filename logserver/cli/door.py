@@ -8,6 +8,7 @@ import errno
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from logserver.broker.groups.explain import explain_groups
 from logserver.cli.exits import CommandError, Exit
 from logserver.cli.serve import split_address
 from logserver.config import BrokerConfig
@@ -51,7 +52,7 @@ class SideDoor:
             ) from None
         page, partitions = PageReader(runtime.page_path), PartitionsReader(runtime.partitions_path)
         self._listener = HttpListener(
-            operations_routes(self, page, partitions, runtime.series_path)
+            operations_routes(self, page, partitions, (runtime.series_path, runtime.groups_path))
         )
         self._publisher.more.append(self._listener.statistics)
 
@@ -82,6 +83,10 @@ class SideDoor:
     def clients(self) -> Iterator[dict[str, Any]]:
         """For /clients: who is connected, a document each."""
         return describe_clients(self._server)
+
+    def groups(self) -> Iterator[dict[str, Any]]:
+        """For /groups: how far they are, and why they rebalanced."""
+        return explain_groups(self._server.broker, self._server.now_ms())
 
 
 def runtime_directory(config: BrokerConfig) -> RuntimeDirectory:

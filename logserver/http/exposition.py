@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from logserver import __version__
 from logserver.http.response import Response, text
 from logserver.statistics import METRICS, Metric, PageError, PageReader
-from logserver.statistics.layout import BUILD_INFO, PARTITION_METRICS
+from logserver.statistics.layout import BUILD_INFO, GROUP_METRICS, PARTITION_METRICS
 from logserver.statistics.page import Snapshot
 from logserver.statistics.partitions import PartitionFigures, PartitionsReader
 from logserver.statistics.series import read_series
@@ -25,6 +25,7 @@ MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PARTITIONS_PER_TURN = 64
 """About 100 us of formatting, the cost of a few produce requests."""
 SERIES_PER_TURN = 64
+HELPS = {metric.name: metric.help for metric in GROUP_METRICS}
 
 
 def escape_label(value: str) -> str:
@@ -72,7 +73,7 @@ def _histogram_lines(metric: Metric, words: Sequence[int]) -> Iterator[str]:
 
 
 async def render(
-    snapshot: Snapshot, partitions: PartitionsReader | None, series_path: str = ""
+    snapshot: Snapshot, partitions: PartitionsReader | None, series_paths: Sequence[str] = ()
 ) -> AsyncIterator[bytes]:
     """The whole page in pieces, giving way to the loop between them."""
     labels = f'{{version="{escape_label(__version__)}"}}'
@@ -84,8 +85,8 @@ async def render(
     if partitions is not None:
         async for piece in render_partitions(partitions):
             yield piece
-    if series_path:
-        async for piece in render_series(series_path):
+    for path in series_paths:
+        async for piece in render_series(path):
             yield piece
 
 
@@ -117,7 +118,7 @@ async def render_partitions(reader: PartitionsReader) -> AsyncIterator[bytes]:
 
 
 async def render_series(path: str) -> AsyncIterator[bytes]:
-    """What clients pushed, a family for each name in the order of names; nothing when nobody did.
+    """The series of one file, a family for each name in the order of names; none: nothing.
 
     Clients choose what they push, so there is one help for all of it, and the kind is in the name.
     """
@@ -129,7 +130,7 @@ async def render_series(path: str) -> AsyncIterator[bytes]:
             await asyncio.sleep(0)
     for name in sorted(families):
         kind = "counter" if name.endswith("_total") else "gauge"
-        yield header(name, kind, "Pushed by clients (KIP-714).").encode()
+        yield header(name, kind, HELPS.get(name, "Pushed by clients (KIP-714).")).encode()
         lines = families[name]
         for first in range(0, len(lines), SERIES_PER_TURN):
             yield "".join(lines[first : first + SERIES_PER_TURN]).encode()
@@ -137,11 +138,11 @@ async def render_series(path: str) -> AsyncIterator[bytes]:
 
 
 def metrics_response(
-    page: PageReader, partitions: PartitionsReader | None, series_path: str = ""
+    page: PageReader, partitions: PartitionsReader | None, series_paths: Sequence[str] = ()
 ) -> Response:
     """What /metrics answers now; 503 with the reason while there is no page to read."""
     try:
         snapshot = page.snapshot()
     except PageError as error:
         return text(503, str(error))
-    return Response(200, MEDIA_TYPE, render(snapshot, partitions, series_path))
+    return Response(200, MEDIA_TYPE, render(snapshot, partitions, series_paths))

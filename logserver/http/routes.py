@@ -7,7 +7,7 @@ reason is one line. Neither touches the disk.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
@@ -30,6 +30,10 @@ class Health(Protocol):
 
     def clients(self) -> Iterator[dict[str, Any]]:
         """Who is connected to the Kafka port, a document each; may be left before its end."""
+        ...
+
+    def groups(self) -> Iterator[dict[str, Any]]:
+        """What consumer groups do and how far they are, likewise."""
         ...
 
 
@@ -57,9 +61,12 @@ async def dispatch(routes: Routes, request: Request) -> Response:
 
 
 def operations_routes(
-    health: Health, page: PageReader, partitions: PartitionsReader | None, series_path: str = ""
+    health: Health,
+    page: PageReader,
+    partitions: PartitionsReader | None,
+    series_paths: Sequence[str] = (),
 ) -> Routes:
-    """The pages for operators: /, /healthz, /readyz, /metrics, /clients."""
+    """The pages for operators: /, /healthz, /readyz, /metrics, /clients, /groups."""
 
     async def index(_: Request) -> Response:
         width = max(map(len, routes))
@@ -73,10 +80,13 @@ def operations_routes(
         return text(503, "\n".join(reasons)) if reasons else text(200, "ready")
 
     async def metrics(_: Request) -> Response:
-        return metrics_response(page, partitions, series_path)
+        return metrics_response(page, partitions, series_paths)
 
     async def clients(_: Request) -> Response:
         return Response(200, JSON, _as_json(health.clients()))
+
+    async def groups(_: Request) -> Response:
+        return Response(200, JSON, _as_json(health.groups()))
 
     routes = {
         "/": Route(("GET",), index, "this list"),
@@ -84,6 +94,7 @@ def operations_routes(
         "/readyz": Route(("GET",), readyz, "200 while requests are served, else why not"),
         "/metrics": Route(("GET",), metrics, "everything counted, for Prometheus"),
         "/clients": Route(("GET",), clients, "who is connected and what they do, as JSON"),
+        "/groups": Route(("GET",), groups, "how far groups are, and why they rebalanced, as JSON"),
     }
     return routes
 

@@ -12,7 +12,8 @@ import random
 import resource
 from typing import TYPE_CHECKING
 
-from logserver.statistics.layout import API_SLOTS, CLOSE_REASONS, ERROR_SLOTS
+from logserver.broker.groups.explain import group_figures, lag_series
+from logserver.statistics.layout import API_SLOTS, CLOSE_REASONS, ERROR_SLOTS, GROUP_METRICS
 from logserver.statistics.page import PageWriter
 from logserver.statistics.partitions import PartitionsWriter
 from logserver.statistics.runtime import RuntimeDirectory
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 PUBLISH_S = 0.25
 # Every fourth publication looks at /proc.
 SLOW_EVERY = 4
+GROUP_NAMES = {metric.key: metric.name for metric in GROUP_METRICS}
+GROUP_LABELS = ("group", "topic", "partition")
 
 Figures = dict[str, "int | Sequence[int]"]
 
@@ -36,6 +39,7 @@ class FiguresPublisher:
 
     __slots__ = (
         "_ended",
+        "_groups",
         "_page",
         "_partitions",
         "_runtime",
@@ -54,6 +58,7 @@ class FiguresPublisher:
         self._page = PageWriter(runtime.page_path, generation=generation, pid=os.getpid())
         self._partitions = PartitionsWriter(runtime.partitions_path, generation=generation)
         self._series = SeriesWriter(runtime.series_path)
+        self._groups = SeriesWriter(runtime.groups_path)
         self._turns = 0
         self._ended = False
         self.more: list[Callable[[], dict[str, int]]] = []
@@ -88,6 +93,15 @@ class FiguresPublisher:
         # A full memory file system: the last version stays until the next one fits.
         with contextlib.suppress(OSError):
             self._series.publish_some(series.version, rows)
+        looks_count = self._server.broker.coordinators.lag.looks_count
+        with contextlib.suppress(OSError):
+            self._groups.publish_some(looks_count, self._group_rows)
+
+    def _group_rows(self) -> Iterator[Series]:
+        server = self._server
+        for key, value, labels in lag_series(server.broker, server.now_ms()):
+            named = zip(GROUP_LABELS, labels, strict=True)
+            yield Series(GROUP_NAMES[key], value, tuple(named))
 
     def _quick(self) -> Figures:
         server = self._server
@@ -144,6 +158,7 @@ class FiguresPublisher:
             "disk_free_bytes": broker.free_bytes,
             **broker.storage_figures(),
             **broker.compactions.figures(),
+            **group_figures(broker),
         }
 
     def close(self) -> None:

@@ -198,6 +198,13 @@ METRICS: tuple[Metric, ...] = (
         "partitions_uncleanable",
         "Partitions that are not compacted before a restart: a batch in them is not valid.",
     ),
+    # groups
+    _gauge("groups", "Consumer groups, with members or with offsets only."),
+    _gauge("committed_offsets", "Offsets that groups have committed and keep."),
+    _counter("group_rebalances", "Rebalances of consumer groups."),
+    _gauge(
+        "group_lags_hidden", "Partitions of groups whose lag is not shown here for their number."
+    ),
     # what clients push of themselves
     _gauge("client_metrics_instances", "Client instances that asked what to push, lately."),
     _counter("client_metrics_pushes", "Pushes of client metrics that were taken."),
@@ -236,6 +243,29 @@ PARTITION_METRICS: tuple[PartitionMetric, ...] = (
     ),
     PartitionMetric("size_bytes", "logserver_partition_size_bytes", "Bytes of all its segments."),
 )
+
+
+class GroupMetric(NamedTuple):
+    """A figure kept for each partition that a group reads: `group`, `topic`, `partition`."""
+
+    key: str
+    name: str
+    help: str
+
+
+GROUP_METRICS: tuple[GroupMetric, ...] = (
+    GroupMetric(
+        "lag_records",
+        "logserver_group_lag_records",
+        "Records that the group has not committed yet.",
+    ),
+    GroupMetric(
+        "lag_seconds",
+        "logserver_group_lag_seconds",
+        "Age of the next record that the group has not committed; absent while it is not known.",
+    ),
+)
+"""In a file of series beside the page (`series`), at most some thousand partitions of them."""
 
 BUILD_INFO = Metric(
     "build_info",

@@ -23,6 +23,7 @@ SHARED_MEMORY = "/dev/shm"
 PAGE_FILE = "statistics"
 PARTITIONS_FILE = "partitions"
 SERIES_FILE = "series"
+GROUPS_FILE = "groups"
 OWN_PREFIX = f"logserver-{os.getuid()}-"
 PRIME = 2**61 - 1
 """The path as one number modulo a Mersenne prime: 61 bits of digest without importing one."""
@@ -60,6 +61,11 @@ class RuntimeDirectory:
         """The series that clients pushed."""
         return os.path.join(self.path, SERIES_FILE)
 
+    @property
+    def groups_path(self) -> str:
+        """The series about groups."""
+        return os.path.join(self.path, GROUPS_FILE)
+
     def open(self) -> None:
         """Create the directory if needed; raise OSError when it cannot be ours alone.
 
@@ -88,7 +94,11 @@ class RuntimeDirectory:
         """
         if os.path.exists(self.page_path) and not is_abandoned(self.page_path):
             return
-        series = (self.series_path, f"{self.series_path}.new")
+        series = [
+            f"{path}{suffix}"
+            for path in (self.series_path, self.groups_path)
+            for suffix in ("", ".new")
+        ]
         for path in (self.page_path, self.partitions_path, *series):
             try:
                 os.unlink(path)

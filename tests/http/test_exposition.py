@@ -19,7 +19,7 @@ from logserver.statistics import (
     Series,
     SeriesWriter,
 )
-from logserver.statistics.layout import BUILD_INFO, PARTITION_METRICS
+from logserver.statistics.layout import BUILD_INFO, GROUP_METRICS, PARTITION_METRICS
 
 
 @pytest.fixture
@@ -31,13 +31,13 @@ def writer(tmp_path: Path) -> Iterator[PageWriter]:
 
 
 def rendered(
-    writer: PageWriter, partitions: PartitionsReader | None = None, series_path: str = ""
+    writer: PageWriter, partitions: PartitionsReader | None = None, *series_paths: str
 ) -> str:
     """The whole text."""
 
     async def collect() -> bytes:
         snapshot = PageReader(writer.path).snapshot()
-        return b"".join([piece async for piece in render(snapshot, partitions, series_path)])
+        return b"".join([piece async for piece in render(snapshot, partitions, series_paths)])
 
     return asyncio.run(collect()).decode()
 
@@ -49,6 +49,27 @@ def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
+
+
+def test_groups_have_series_with_a_help_of_their_own(writer: PageWriter, tmp_path: Path) -> None:
+    """Beside what clients pushed, in a file of their own; labels are escaped."""
+    writer.publish({}, 1)
+    pushed, groups = SeriesWriter(str(tmp_path / "a")), SeriesWriter(str(tmp_path / "b"))
+    labels = (("group", 'say "hi"'), ("topic", "orders"), ("partition", "3"))
+    pushed.publish_some(1, lambda: [Series("client_total", 2.0, ())])
+    rows = [Series(metric.name, 1.5, labels) for metric in GROUP_METRICS]
+    groups.publish_some(1, lambda: rows)
+    families = {
+        family.name: family
+        for family in text_string_to_metric_families(
+            rendered(writer, None, pushed.path, groups.path, str(tmp_path / "missing"))
+        )
+    }
+    assert families["client"].documentation.startswith("Pushed by clients")
+    for metric in GROUP_METRICS:
+        family = families[metric.name]
+        assert (family.type, family.documentation) == ("gauge", metric.help)
+        assert [(sample.labels, sample.value) for sample in family.samples] == [(dict(labels), 1.5)]
 
 
 def test_every_metric_of_the_table_is_shown_with_its_kind_and_help(writer: PageWriter) -> None:
@@ -71,7 +92,7 @@ def test_what_clients_pushed_is_shown_by_name(writer: PageWriter, tmp_path: Path
         Series("kafka_client_b_total", 3.0, (("client_id", "y"),)),
     ]
     SeriesWriter(path).publish_some(1, lambda: iter(rows))
-    text = rendered(writer, series_path=path)
+    text = rendered(writer, None, path)
     shown = samples(text)
     assert shown["kafka_client_a", (("client_id", "x"),)] == 1.5
     assert shown["kafka_client_b_total", (("client_id", 'x"\\'),)] == 2.0

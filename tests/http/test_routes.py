@@ -29,6 +29,10 @@ class FixedHealth:
         """As many as the test has set."""
         return iter(self.connected)
 
+    def groups(self) -> Iterator[dict[str, Any]]:
+        """One."""
+        return iter([{"group_id": "readers", "partitions": []}])
+
 
 def routes_for(tmp_path: Path, *reasons: str) -> Routes:
     """The operators' pages without a statistics page."""
@@ -95,3 +99,15 @@ def test_clients_are_a_json_list_in_pieces(tmp_path: Path, count: int) -> None:
     pieces = asyncio.run(body())
     assert json.loads(b"".join(pieces)) == health.connected
     assert len(pieces) >= count / 64
+
+
+def test_groups_are_told_as_json(tmp_path: Path) -> None:
+    """In pieces, as clients are."""
+    answer = ask(routes_for(tmp_path), "/groups")
+    assert not isinstance(answer.body, bytes)
+    pieces = answer.body
+
+    async def collect() -> bytes:
+        return b"".join([piece async for piece in pieces])
+
+    assert json.loads(asyncio.run(collect())) == [{"group_id": "readers", "partitions": []}]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from logserver.broker.groups.lag import Watched
 from logserver.broker.telemetry.instances import Instance
 from logserver.broker.telemetry.otlp import Point
 from logserver.broker.telemetry.series import Source
@@ -67,6 +68,27 @@ def test_what_clients_pushed_is_published(tmp_path: Path) -> None:
     ]
     page = PageReader(runtime.page_path).snapshot()
     assert (page.value("client_metrics_pushes"), page.value("client_metrics_series")) == (1, 1)
+    publisher.close()
+    assert not (tmp_path / "runtime").exists()
+    bench.close()
+
+
+def test_the_lag_of_groups_is_published(tmp_path: Path) -> None:
+    """After each look; the file goes with the others."""
+    bench = ServerBench(tmp_path / "data")
+    runtime = RuntimeDirectory(str(tmp_path / "runtime"))
+    publisher = FiguresPublisher(bench.server, runtime)
+    lag = bench.server.broker.coordinators.lag
+    lag.watched["readers", "orders", 3] = Watched(5, 0, 12, 0)
+    publisher.start()
+    assert list(read_series(runtime.groups_path)) == []
+    lag.looks_count += 1
+    publisher._publish_series()
+    labels = (("group", "readers"), ("topic", "orders"), ("partition", "3"))
+    assert list(read_series(runtime.groups_path)) == [
+        Series("logserver_group_lag_records", 7.0, labels)
+    ]
+    assert PageReader(runtime.page_path).snapshot().value("groups") == 0
     publisher.close()
     assert not (tmp_path / "runtime").exists()
     bench.close()
