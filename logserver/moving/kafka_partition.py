@@ -102,7 +102,7 @@ class _Import:
         self.transfer = transfer
         self.interval_bytes = interval_bytes
         self.progress = progress
-        self.epochs = LeaderEpochs()
+        self.epochs_seen: list[tuple[int, int]] = []  # each epoch with its first offset
         self.producers = ProducerStates()
         self.sparse_below = 0
         self.record_count = self.size_bytes = self.cut_bytes = 0
@@ -125,10 +125,7 @@ class _Import:
             retention.write_log_start(files, target, min(source.log_start_offset, end_offset))
         if self.sparse_below:
             sparse.write(files, target, self.sparse_below)
-        epochs = checkpoint.read_epochs(files, source.path)
-        if epochs is None or epochs.latest < self.epochs.latest:
-            epochs = self.epochs
-        checkpoint.write_epochs(files, target, epochs)
+        checkpoint.write_epochs(files, target, self._epochs())
         checkpoint.write_topic_id(files, target, topic_id)
         return Imported(
             MarkEntry(topic_id, end_offset, last_base, position),
@@ -138,6 +135,17 @@ class _Import:
             self.producer_id_max,
             self.cut_bytes,
         )
+
+    def _epochs(self) -> LeaderEpochs:
+        """Where each leader epoch began: Kafka's file if no batch contradicts it."""
+        told = checkpoint.read_epochs(self.files, self.source.path)
+        if told is not None and all(told.epoch_at(at) == epoch for epoch, at in self.epochs_seen):
+            return told
+        found = LeaderEpochs()
+        for epoch, offset in self.epochs_seen:
+            if epoch >= 0:
+                found.assign(epoch, offset)
+        return found
 
     def _sealed(self, base: int, next_base: int) -> None:
         """A segment that nobody writes any more."""
@@ -186,7 +194,8 @@ class _Import:
             segment.index_after_position = self.interval_bytes
             size_bytes, before_count = file.size(), self.record_count
             observe = self._observer(segment)
-            stop = walk(file, 0, size_bytes, base, -1, observe, checked=True, sparse=True)
+            epoch = self.epochs_seen[-1][0] if self.epochs_seen else -1
+            stop = walk(file, 0, size_bytes, base, epoch, observe, checked=True, sparse=True)
             if stop.found is Found.INVALID:
                 self._require_format(file, stop)
         finally:
@@ -204,8 +213,8 @@ class _Import:
                 self.sparse_below = self.source.base_offsets[-1]
             size_bytes = header[1] + LENGTH_OVERHEAD_BYTES
             segment.note(size_bytes, first_offset, last_offset, header[8], self.interval_bytes)
-            if header[2] > self.epochs.latest:
-                self.epochs.assign(header[2], first_offset)
+            if not self.epochs_seen or header[2] != self.epochs_seen[-1][0]:
+                self.epochs_seen.append((header[2], first_offset))
             if header[PRODUCER_ID] >= 0:
                 self.producers.replay(header)
                 self.producer_id_max = max(self.producer_id_max, header[PRODUCER_ID])

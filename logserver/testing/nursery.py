@@ -18,6 +18,7 @@ import os
 import signal
 import socket
 import sys
+import traceback
 from typing import TYPE_CHECKING
 
 from logserver.testing import channel
@@ -32,9 +33,7 @@ def main(words: list[str]) -> int:
     """Serve the requests that come on the descriptor named in the one argument."""
     end = socket.socket(fileno=int(words[0]))
     end.set_inheritable(False)
-    load_schemas()
-    gc.collect()
-    gc.freeze()  # what is shared with the servers is not written to by their collector
+    prepared = False
     while True:
         try:
             order, descriptors = channel.receive(end)
@@ -44,6 +43,11 @@ def main(words: list[str]) -> int:
             channel.send(end, {"pid": _start(order, descriptors, end)})
         else:
             channel.send(end, {"code": _wait(order["pid"])})
+        if not prepared:  # the first server was not to wait for it
+            prepared = True
+            load_schemas()
+            gc.collect()
+            gc.freeze()  # what is shared with the servers is not written to by their collector
 
 
 def _start(order: Message, descriptors: list[int], end: socket.socket) -> int:
@@ -57,6 +61,8 @@ def _start(order: Message, descriptors: list[int], end: socket.socket) -> int:
     try:
         end.close()
         code = _be_server(order, descriptors)
+    except Exception:  # noqa: BLE001 - told in the log, which the test shows
+        traceback.print_exc()
     finally:
         os._exit(code)
 

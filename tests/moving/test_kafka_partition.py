@@ -205,6 +205,35 @@ def test_an_empty_partition_goes_on_at_its_offset(bench: Bench) -> None:
     log.close(clean=False)
 
 
+def test_epochs_are_believed_where_the_batches_agree(bench: Bench) -> None:
+    """Kafka's file may know of epochs without a record; one that contradicts a record is wrong."""
+    directory = bench.kafka.partition("t", 0, {0: [batch(0, epoch=1)], 1: [batch(1, epoch=4)]})
+    (directory / "leader-epoch-checkpoint").write_text("0\n3\n1 0\n4 1\n6 2\n")
+    log = bench.open(bench.carry())
+    assert [(start.epoch, start.start_offset) for start in log.leader_epochs.starts] == [
+        (1, 0),
+        (4, 1),
+        (6, 2),
+    ]
+    log.close(clean=False)
+
+
+def test_epochs_that_the_file_has_wrong_are_taken_from_the_batches(bench: Bench) -> None:
+    """The server would find a contradiction in every batch, and trust none."""
+    bench.kafka.partition("t", 0, {0: [batch(0, epoch=1)], 1: [batch(1, epoch=4)]})
+    log = bench.open(bench.carry())  # the file of the bench says that epoch 0 began at 0
+    found = [(start.epoch, start.start_offset) for start in log.leader_epochs.starts]
+    assert found == [(1, 0), (4, 1)]
+    log.close(clean=False)
+
+
+def test_an_epoch_that_falls_is_damage(bench: Bench) -> None:
+    """Within a segment and from one to the next."""
+    bench.kafka.partition("t", 0, {0: [batch(0, epoch=5)], 1: [batch(1, epoch=4)], 2: [batch(2)]})
+    with pytest.raises(StorageError, match="leader epoch 4 after 5"):
+        bench.carry()
+
+
 def test_producers_are_remembered(bench: Bench) -> None:
     """A retry of one of the last five batches is recognised after the import."""
     batches = [
