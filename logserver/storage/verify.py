@@ -1,9 +1,9 @@
 """Reading a log directory with suspicion: everything that contradicts something else is a finding.
 
 `verify_directory` changes nothing and needs no lock. Beside a stopped server it sees all; beside a
-running one it keeps below the durable mark, which only grows, and a file that retention removes
-while it is being read is no finding. After a crash it judges only what was promised: side files
-that no digest covers yet count after a clean stop. What vouches for what:
+running one it keeps below the durable mark, which only grows; what retention removes or compaction
+replaces while it is being read is no finding. After a crash it judges only what was promised: side
+files that no digest covers yet count after a clean stop. What vouches for what:
 
     batch           its CRC-32C; base offset and epoch by its neighbours, the epochs, the digest
     sealed segment  its digest: XXH3 of .log, .index, .timeindex, .snapshot, .window
@@ -39,8 +39,10 @@ from .producers import ProducerStates, SnapshotError
 from .quarantine import read_quarantine
 from .recovery import segment_base_offsets
 from .scan import Found, Header, Stop, walk
+from .swap_files import SWAP_SUFFIX
 
 MARK_READS_COUNT: Final = 3  # a running server may be writing a slot while we look
+PASSES_COUNT_MAX: Final = 5  # and may be compacting
 Progress = Callable[[int], None]
 
 
@@ -102,9 +104,34 @@ def verify_partition(
 ) -> Iterator[Finding]:
     """All findings of one partition directory. Raises OSError.
 
-    `entry` is its durable mark, `stopped` says that the last stop was clean.
+    `entry` is its durable mark, `stopped` says that the last stop was clean. Where something was
+    found and a segment was replaced by compaction meanwhile, the partition is read once more.
     """
-    yield from _Partition(files, directory, entry, stopped, progress or _no_progress).findings()
+    findings: list[Finding] = []
+    for attempt in range(1, PASSES_COUNT_MAX + 1):
+        before = _sealed_state(files, directory)
+        try:
+            partition = _Partition(files, directory, entry, stopped, progress or _no_progress)
+            findings = list(partition.findings())
+        except FileNotFoundError:
+            if attempt == PASSES_COUNT_MAX or _sealed_state(files, directory) == before:
+                raise
+            continue
+        if not findings or _sealed_state(files, directory) == before:
+            break
+    yield from findings
+
+
+def _sealed_state(files: Files, directory: str) -> dict[str, bytes]:
+    """The digests of a partition, by which a replaced segment is noticed, and decided swaps."""
+    state = {}
+    for name in files.list_directory(directory):
+        if name.endswith((DIGEST_SUFFIX, DIGEST_SUFFIX + SWAP_SUFFIX)):
+            try:
+                state[name] = files.read_file(f"{directory}/{name}")
+            except FileNotFoundError:
+                state[name] = b""
+    return state
 
 
 def _no_progress(_: int) -> None:

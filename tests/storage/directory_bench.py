@@ -122,9 +122,9 @@ def stored(log: Log) -> bytes:
     return b"".join(pieces)
 
 
-def filled(segments_count: int = 3, **settings: int) -> DirectoryBench:
+def filled(segments_count: int = 3, files: Files | None = None, **settings: int) -> DirectoryBench:
     """A directory with one log of that many segments, mixed sizes and codecs, cleanly stopped."""
-    bench = DirectoryBench(None, **settings)
+    bench = DirectoryBench(files, **settings)
     log = bench.log()
     sequences = dict.fromkeys(range(3), 0)
     number = 0

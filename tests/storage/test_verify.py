@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 
 import pytest
@@ -219,3 +220,26 @@ def test_a_compacted_log_has_no_findings_and_other_gaps_are_some() -> None:
     assert "batch" in kinds(bench)
     bench.files.open(path, create=True).pwrite(b"1\nnot its checksum\n", 0)
     assert kinds(bench) == {"metadata"}
+
+
+class ReplacesMeanwhile(MemoryFiles):
+    """Compaction puts a segment in as soon as the digest of the old one was read."""
+
+    swap_in: Callable[[], object] | None = None
+
+    def read_file(self, path: str) -> bytes:
+        data = super().read_file(path)
+        if self.swap_in is not None and path.endswith(f"{0:020d}.digest"):
+            swap_in, self.swap_in = self.swap_in, None
+            swap_in()
+        return data
+
+
+def test_a_segment_that_is_replaced_while_it_is_read_is_no_finding() -> None:
+    """The partition is read once more, and then it is as its files say."""
+    files = ReplacesMeanwhile()
+    bench = filled(3, files=files, segment_bytes=9000)
+    files.swap_in = lambda: compact_log(bench.log(), NOW_MS)
+    assert findings(bench) == []
+    assert files.swap_in is None
+    assert len(bench.log().replaced) > 0
