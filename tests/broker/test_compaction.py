@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from logserver.storage.files import Files
 from logserver.storage.simulated_files import RecordingFiles
 from logwire.batch import decode_batch, encode_batch, iterate_batches
 from tests.broker.data_bench import DataBench
+from tests.broker.groups.offsets_bench import OffsetsBench
 
 SEGMENT_BYTES = "1000"
 
@@ -311,3 +313,32 @@ def test_many_logs_are_looked_at_a_few_at_a_time(
     assert order is not None
     assert order.directory.endswith("/c-0")
     assert not bench.broker.compactions.looking
+
+
+def test_committed_offsets_are_compacted_and_a_coordinator_loads_what_is_left() -> None:
+    """`__consumer_offsets` is a compacted topic like any other: of each key the newest stays."""
+    bench = OffsetsBench()
+    log = bench.coordinator.partition.log
+    log.config = replace(log.config, segment_bytes=2000)
+    for number in range(120):
+        bench.commit({0: number, number % 4: 1000 + number})
+        bench.sync()
+    while log.unsealed:
+        for run, finish in bench.broker.tick(bench.now_ms):
+            finish(run())
+    before = bench.fetch(0, 1, 2, 3)
+    size_bytes = log.size_bytes
+    compactions = bench.broker.compactions
+    order = compactions.begin(bench.now_ms)
+    assert order is not None
+    assert order.directory.startswith("/data/__consumer_offsets-")
+    job = Compaction(bench.files, order.directory, order.job, lambda _: None)
+    for cleaned in job.outputs():
+        compactions.offered(cleaned, bench.now_ms)
+        bench.run_chores()
+    compactions.finished(job.end_offset, job.read_bytes, job.written_bytes, bench.now_ms)
+    assert compactions.runs_count == 1
+    assert log.size_bytes < size_bytes / 4
+    bench.restart(clean=False)
+    assert bench.fetch(0, 1, 2, 3) == before
+    assert bench.commit({0: 7}) == [0]
