@@ -105,10 +105,18 @@ def _alter_one(
     kind, name = resource["resource_type"], resource["resource_name"]
     if kind not in _REQUIRED:
         raise Refusal(errors.INVALID_REQUEST, f"Unknown resource type {kind}")
-    _REQUIRED[kind](broker, name)
+    _require_distinct(resource)
+    if kind == BROKER_RESOURCE:
+        # Kafka's broker looks at this name, its controller at the others, when it validates.
+        _REQUIRED[kind](broker, name)
     before = broker.image.configs.get((kind, name), {})
     after = _altered(resource, before) if incremental else _replaced(resource)
+    _REQUIRED[kind](broker, name)
     _VALIDATED[kind](broker, name, before, after)
+    if kind == TOPIC_RESOURCE and name not in broker.image.topics_by_name:
+        # Last, as in Kafka: what is wrong with the configs is told first.
+        sentence = f"The topic '{name}' does not exist."
+        raise Refusal(errors.UNKNOWN_TOPIC_OR_PARTITION, sentence)
     if not request["validate_only"]:
         _commit(broker, context, kind, name, _changes(kind, name, before, after))
 
@@ -123,15 +131,12 @@ def _alter_loggers(broker: Broker, resource: Message, *, validate_only: bool) ->
     alter_loggers(resource["configs"], validate_only=validate_only)
 
 
-def _require_topic(broker: Broker, name: str) -> None:
+def _require_topic(_broker: Broker, name: str) -> None:
     if not name:
         raise Refusal(errors.INVALID_REQUEST, "Default topic resources are not allowed.")
     sentence = refusal_of(name)
     if sentence is not None:
         raise Refusal(errors.INVALID_TOPIC_EXCEPTION, sentence)
-    if name not in broker.image.topics_by_name:
-        sentence = f"The topic '{name}' does not exist."
-        raise Refusal(errors.UNKNOWN_TOPIC_OR_PARTITION, sentence)
 
 
 def _require_broker(broker: Broker, name: str) -> None:
@@ -175,7 +180,6 @@ _KEYS: dict[int, Mapping[str, Key]] = {
 
 def _altered(resource: Message, before: dict[str, str]) -> dict[str, str]:
     """The overrides after the operations of an incremental request."""
-    _require_distinct(resource)
     kind = resource["resource_type"]
     after = dict(before)
     for config in resource["configs"]:
@@ -216,7 +220,6 @@ def _edited(key: Key | None, config: Message, after: dict[str, str]) -> str:
 
 def _replaced(resource: Message) -> dict[str, str]:
     """The overrides that a legacy request asks for."""
-    _require_distinct(resource)
     for config in resource["configs"]:
         if config["value"] is None:
             sentence = f"Null value not supported for : {config['name']}"

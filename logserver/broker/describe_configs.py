@@ -112,10 +112,8 @@ def topic_entries(config: BrokerConfig, image: Image, overrides: Mapping[str, st
     entries = []
     for name, key in TOPIC_KEYS.items():
         chain = [synonym for broker_name, _ in key.synonyms for synonym in below.of(broker_name)]
-        if not key.synonyms:
-            chain = [(name, format_value(key.default), DEFAULT_SOURCE)]
         value = format_value(default_of(key, config))
-        source = chain[0][2]
+        source = chain[0][2] if chain else DEFAULT_SOURCE
         if name in overrides:
             value, source = format_value(key.parse(overrides[name])), TOPIC_SOURCE
             chain.insert(0, (name, value, TOPIC_SOURCE))

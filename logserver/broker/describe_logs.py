@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from logserver.broker.log_offsets import find_partition
+from logserver.broker.topic_names import refusal_of
 from logwire import errors
 from logwire.errors import ERRORS, Refusal
 from logwire.messages import Message
@@ -61,11 +62,16 @@ def _topic_sizes(broker: Broker, name: str, indexes: Iterable[int]) -> Message:
 def handle_describe_producers(broker: Broker, request: Message, _context: Context) -> Message:
     """The idempotent producers that each partition remembers."""
     topics = []
-    for name, indexes in {t["name"]: t["partition_indexes"] for t in request["topics"]}.items():
+    wanted: dict[str, list[int]] = {}
+    for topic in request["topics"]:
+        wanted.setdefault(topic["name"], []).extend(topic["partition_indexes"])
+    for name, indexes in wanted.items():
         partitions = []
         for index in dict.fromkeys(indexes):
             code, message, producers = errors.NONE, None, []
             try:
+                if refusal_of(name) is not None:
+                    raise Refusal(errors.INVALID_TOPIC_EXCEPTION)
                 producers = _producers(find_partition(broker, name, index))
             except Refusal as refusal:
                 code, message = refusal.code, ERRORS[refusal.code].message

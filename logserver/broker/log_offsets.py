@@ -89,9 +89,10 @@ def handle_list_offsets(broker: Broker, request: Message, context: Context) -> M
             try:
                 if counts[name, index] > 1:
                     raise Refusal(errors.INVALID_REQUEST)
+                _require_known(asked["timestamp"], context.api_version)
                 partition = find_partition(broker, name, index)
                 check_epoch(partition, asked.get("current_leader_epoch", ANY_EPOCH))
-                place = _place(partition, asked["timestamp"], context.api_version, debugging)
+                place = _place(partition, asked["timestamp"], debugging)
             except Refusal as refusal:
                 code = refusal.code
             partitions.append(
@@ -104,14 +105,18 @@ def handle_list_offsets(broker: Broker, request: Message, context: Context) -> M
                 }
             )
         topics.append({"name": name, "partitions": partitions})
-    return {"topics": topics}
+    return {"topics": [topic for topic in topics if topic["partitions"]]}
 
 
-def _place(partition: Partition, timestamp: int, version: int, debugging: bool) -> Place:
-    log = partition.log
-    upper_offset = log.end_offset if debugging else partition.high_watermark
+def _require_known(timestamp: int, version: int) -> None:
+    """Refuse a special timestamp that the version does not have."""
     if timestamp < 0 and version < VERSION_OF_TIMESTAMP.get(timestamp, version + 1):
         raise Refusal(errors.UNSUPPORTED_VERSION)
+
+
+def _place(partition: Partition, timestamp: int, debugging: bool) -> Place:
+    log = partition.log
+    upper_offset = log.end_offset if debugging else partition.high_watermark
     if timestamp == LATEST:
         return -1, upper_offset, log.leader_epoch
     if timestamp in (EARLIEST, EARLIEST_LOCAL):
@@ -185,7 +190,7 @@ def handle_delete_records(broker: Broker, request: Message, _context: Context) -
                 }
             )
         topics.append({"name": name, "partitions": partitions})
-    return {"topics": topics}
+    return {"topics": [topic for topic in topics if topic["partitions"]]}
 
 
 def _delete_before(partition: Partition, offset: int) -> int:

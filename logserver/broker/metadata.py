@@ -98,7 +98,8 @@ def _answer_by_id(broker: Broker, topic_id: bytes, asked: bool) -> Message:
     topic = broker.image.topics.get(topic_id)
     if topic is not None:
         return _topic_answer(broker, topic, asked)
-    return _refused_topic(None, topic_id, errors.UNKNOWN_TOPIC_ID, asked)
+    # Kafka tells what is allowed on a missing name, and nothing of a missing id.
+    return _refused_topic(None, topic_id, errors.UNKNOWN_TOPIC_ID, asked=False)
 
 
 def _create_missing(

@@ -127,8 +127,8 @@ def handle_alter_replica_log_dirs(broker: Broker, request: Message, _context: Co
     codes: dict[str, dict[int, int]] = {}
     for directory in request["dirs"]:
         for topic in directory["topics"]:
-            of_topic = codes.setdefault(topic["name"], {})
             for index in topic["partitions"]:
+                of_topic = codes.setdefault(topic["name"], {})
                 of_topic[index] = _move_code(broker, directory["path"], topic["name"], index)
     return {
         "results": [

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 ANONYMOUS = {"principal_type": "User", "principal_name": "ANONYMOUS"}
 NEVER_MS = -1
+OWNER_SINCE = 3
 
 
 def handle_describe_acls(_broker: Broker, _request: Message, _context: Context) -> Message:
@@ -48,11 +49,17 @@ def _no_authorizer() -> Message:
     }
 
 
-def handle_create_delegation_token(_broker: Broker, _request: Message, _: Context) -> Message:
-    """Refuse: the asker is anybody."""
+def handle_create_delegation_token(_broker: Broker, request: Message, context: Context) -> Message:
+    """Refuse: the asker is anybody, whoever the token was meant for."""
+    owner = ANONYMOUS
+    if context.api_version >= OWNER_SINCE and request["owner_principal_name"]:
+        owner = {
+            "principal_type": request["owner_principal_type"] or "",
+            "principal_name": request["owner_principal_name"],
+        }
     return {
         "error_code": errors.DELEGATION_TOKEN_REQUEST_NOT_ALLOWED,
-        **ANONYMOUS,
+        **owner,
         **{f"token_requester_{name}": value for name, value in ANONYMOUS.items()},
         "issue_timestamp_ms": NEVER_MS,
         "expiry_timestamp_ms": NEVER_MS,

@@ -43,6 +43,11 @@ def test_tools_that_ask_for_acls_hear_that_there_is_no_access_control(version: i
 TOKEN_REQUESTS: list[tuple[int, int, Message]] = [
     (38, 3, {"renewers": [], "max_lifetime_ms": 1000}),
     (38, 1, {"renewers": [], "max_lifetime_ms": 1000}),
+    (
+        38,
+        3,
+        {"owner_principal_type": "User", "owner_principal_name": "a", "renewers": []},
+    ),
     (39, 2, {"hmac": b"x", "renew_period_ms": 1}),
     (40, 2, {"hmac": b"x", "expiry_time_period_ms": 1}),
     (41, 3, {"owners": None}),
