@@ -151,6 +151,8 @@ def _publish(log: Log, swap: Swap, result: object) -> None:
         log.swap = None
         if log.deleted_ms is None and not is_passing(result):
             log.fence(f"a compacted segment could not be put in: {result}")
+        elif log.deleted_ms is None:
+            retention.drop_below_start(log)
         swap.done(f"a compacted segment could not be put in: {result}")
         return
     assert isinstance(result, Segment)
