@@ -178,6 +178,10 @@ _OWN: tuple[Key, ...] = (
     Key("offset.metadata.max.bytes", "int", 4096, "bytes",
         "The longest text that a consumer may commit beside an offset; every text is kept in "
         "memory."),
+    Key("logserver.offsets.memory.max.bytes", "long", 512 * MIB, "bytes",
+        "Memory that committed offsets may take; each counts as 600 bytes and its texts. Beyond it "
+        "commits for partitions that a group has not committed before are refused: clients choose "
+        "the names of groups, and each is kept for offsets.retention.minutes.", at_least(0)),
     Key("offsets.topic.num.partitions", "int", 50, "count",
         "Partitions of __consumer_offsets, when it is made.", at_least(1)),
     Key("offsets.topic.segment.bytes", "int", 100 * MIB, "bytes",
@@ -291,6 +295,7 @@ class BrokerConfig:
     offsets_retention_minutes: int = 10_080
     offsets_retention_check_interval_ms: int = 600_000
     offset_metadata_max_bytes: int = 4096
+    offsets_memory_max_bytes: int = 512 * MIB
     offsets_topic_num_partitions: int = 50
     offsets_topic_segment_bytes: int = 100 * MIB
     offsets_value_version: int = 4

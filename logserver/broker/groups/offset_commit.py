@@ -9,14 +9,18 @@ What may be committed is found out in Kafka's order, and the codes are those of 
    else ILLEGAL_GENERATION, from version 9 GROUP_ID_NOT_FOUND;
 4. the group lets this member commit now: UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID,
    ILLEGAL_GENERATION, STALE_MEMBER_EPOCH, REBALANCE_IN_PROGRESS;
-5. the text beside the offset is not too long: OFFSET_METADATA_TOO_LARGE, for its partition alone.
+5. the text beside the offset is not too long: OFFSET_METADATA_TOO_LARGE, for its partition alone;
+6. there is room for offsets that are new (ours; Kafka has no limit): INVALID_COMMIT_OFFSET_SIZE.
+   Clients choose names of groups, and every offset is kept in memory for a week. Commits for what
+   is already there go on.
 
-2 to 4 refuse everything that passed 1. The module runs at some thousand requests a second: one pass
-over the request, no object that the answer or the store does not need.
+2 to 4 and 6 refuse everything that passed 1. The module runs at some thousand requests a second:
+one pass over the request, no object that the answer or the store does not need.
 """
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from logserver.broker.groups.offset_group import OffsetGroup
@@ -27,8 +31,11 @@ from logwire.messages import Message
 
 if TYPE_CHECKING:
     from logserver.broker.broker import Broker
+    from logserver.broker.groups.coordinator import Coordinator
     from logserver.broker.image import Topic
     from logserver.broker.peer import Context
+
+logger = logging.getLogger(__name__)
 
 TOPIC_IDS_SINCE = 10
 GROUP_ID_NOT_FOUND_SINCE = 9
@@ -119,6 +126,33 @@ def _commit(broker: Broker, request: Message, commits: list[Commit], context: Co
         coordinator.perform(group, effects, now)
     if not commits:
         return errors.NONE
+    if not _has_room(broker, coordinator, group_id, commits):
+        return errors.INVALID_COMMIT_OFFSET_SIZE
     code = coordinator.commit(group, commits, context.now_ms)
     context.after_sync = True
     return code
+
+
+def _has_room(
+    broker: Broker, coordinator: Coordinator, group_id: str, commits: list[Commit]
+) -> bool:
+    """Whether these offsets may be kept: all that are there already, and others up to a limit.
+
+    Who holds less than an equal share of the limit is not made to count what all others hold.
+    """
+    coordinators = broker.coordinators.by_index
+    limit = broker.config.offsets_memory_max_bytes
+    if coordinator.offsets.held_bytes * len(coordinators) <= limit:
+        return True
+    if sum(one.offsets.held_bytes for one in coordinators.values()) <= limit:
+        return True
+    get = coordinator.offsets.get
+    if all(get(group_id, topic, index) is not None for topic, index, _ in commits):
+        return True
+    logger.warning(
+        "group %.100s commits offsets that are new, but those there are take "
+        "logserver.offsets.memory.max.bytes (%d) already: refused",
+        group_id,
+        limit,
+    )
+    return False

@@ -168,3 +168,19 @@ def test_the_record_is_the_one_that_kafka_writes() -> None:
         "topic_id": bench.topic_id(TOPIC),
     }
     assert record.timestamp_ms == bench.now_ms > NOW_MS
+
+
+def test_offsets_that_are_new_are_refused_beyond_the_limit() -> None:
+    """Those that are there move on, and what expires makes room."""
+    bench = OffsetsBench({"logserver.offsets.memory.max.bytes": "5000"})
+    groups = [f"group-{number}" for number in range(30)]
+    codes = [bench.commit({0: 1}, group_id=group)[0] for group in groups]
+    accepted = codes.count(0)
+    assert 5 <= accepted <= 15
+    assert set(codes) == {0, errors.INVALID_COMMIT_OFFSET_SIZE}
+    known = groups[codes.index(0)]
+    assert bench.commit({0: 2}, group_id=known) == [0]
+    assert bench.commit({1: 2}, group_id=groups[-1]) == [errors.INVALID_COMMIT_OFFSET_SIZE]
+    bench.delete(TOPIC)
+    bench.create(TOPIC, 4)
+    assert bench.commit({1: 2}, group_id=groups[-1]) == [0]
