@@ -25,8 +25,12 @@ TOOLS = "org.apache.kafka.tools"
 TOOL_TIMEOUT_S = 120.0
 JVM = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 RECORDS = 3000
-# Compaction at once, so that LogCompactionTester has not to wait long.
-SETTINGS = {"log.cleaner.backoff.ms": "500", "group.initial.rebalance.delay.ms": "0"}
+# Compaction at once, of segments that a short test can fill: LogCompactionTester has not to wait.
+SETTINGS = {
+    "log.cleaner.backoff.ms": "500",
+    "log.roll.ms": "1000",
+    "group.initial.rebalance.delay.ms": "0",
+}
 SMOKE = ("TopicCommand", "ProducerPerformance", "ConsumerPerformance-classic")
 
 
