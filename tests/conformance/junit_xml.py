@@ -12,7 +12,7 @@ from tests.conformance.outcome import Outcome
 def read(path: Path) -> Iterator[Outcome]:
     """Each test case of a report; `module.Class.test[parameters]` is its id."""
     for case in ET.parse(path).iter("testcase"):
-        module = case.get("classname", "").rpartition("integration.")[2]
+        module = case.get("classname", "").partition("test.integration.")[2]
         test = f"{module}.{case.get('name')}"
         seconds = float(case.get("time", 0))
         broken = case.find("failure")

@@ -109,10 +109,10 @@ def judge(outcomes: Iterable[Outcome], known: Known) -> Verdict:
             verdict.failed[outcome.test] = outcome.message
         elif outcome.status == "failed" and reason is not None:
             verdict.known[outcome.test] = reason
-        elif outcome.test in known.exact:
-            verdict.unexpected.append(outcome.test)
         else:
             verdict.passed.append(outcome.test)
+            if outcome.test in known.exact:
+                verdict.unexpected.append(outcome.test)
     verdict.unexpected.extend(
         glob for glob in known.globs if covering.get(glob, set()) == {"passed"}
     )

@@ -15,7 +15,7 @@ DECISIONS = HERE.parent.parent / "docs/decisions.md"
 
 def verdict(known: str, **statuses: str) -> Verdict:
     """The verdict on outcomes `test=status`."""
-    outcomes = [Outcome(test, status) for test, status in statuses.items()]  # type: ignore[arg-type]
+    outcomes = [Outcome(*pair) for pair in statuses.items()]  # type: ignore[arg-type]
     return judge(outcomes, parse(known))
 
 

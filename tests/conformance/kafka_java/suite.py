@@ -93,7 +93,7 @@ def run_classes(place: Path, globs: list[str], *, kafka: bool) -> Iterator[Outco
         "CONFORMANCE_LOGS": str(logs),
         **SERVER_ENVIRONMENT,
     }
-    log = logs / f"{'-'.join(names)[:100]}.txt"
+    log = logs / f"{'kafka-' if kafka else ''}{'-'.join(names)[:100]}.txt"
     done = run(words, timeout_s=CLASS_TIMEOUT_S, environment=environment, folder=place, log=log)
     outcomes = list(parse(done.output))
     if not outcomes or done.code is None:

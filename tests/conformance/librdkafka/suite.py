@@ -32,6 +32,7 @@ FILE_TIMEOUT_S = 240.0
 INSTALL_TIMEOUT_S = 1200.0
 ROW = re.compile(r"\| (\w+) +\| +(PASSED|FAILED|SKIPPED) \| +([0-9.]+)s")
 STATES: dict[str, Status] = {"PASSED": "passed", "FAILED": "failed", "SKIPPED": "skipped"}
+BROKEN = re.compile(r'### Test "(\d{4}_\w+)')
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -68,7 +69,9 @@ def run_file(tests: Path, number: str) -> Iterator[Outcome]:
         done = run(words, timeout_s=FILE_TIMEOUT_S, folder=tests, environment=environment, log=log)
     outcomes = list(parse(done.output))
     if done.code is None or (done.code != 0 and not outcomes):
-        outcomes = [Outcome(number, "failed", done.tail(300))]
+        # It broke off without its summary, as it does when a test leaves threads behind.
+        name = BROKEN.search(done.output)
+        outcomes = [Outcome(name[1] if name else number, "failed", done.tail(300))]
     yield from outcomes
 
 

@@ -25,6 +25,7 @@ import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import kafka.server.ControllerServer;
 import kafka.server.KafkaBroker;
+import kafka.server.KafkaConfig;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.DescribeClusterResult;
 import org.apache.kafka.clients.consumer.GroupProtocol;
@@ -49,6 +50,7 @@ import org.apache.kafka.server.fault.FaultHandlerException;
 final class ForeignCluster implements ClusterInstance {
     private static final long WAIT_MS = 15_000;
     private static final long STEP_MS = 25;
+    private static final Set<String> KNOWN_KEYS = KafkaConfig.configDef().names();
 
     private final ClusterConfig config;
     private final boolean combined;
@@ -94,9 +96,9 @@ final class ForeignCluster implements ClusterInstance {
         new TreeMap<>(config.perServerOverrideProperties()).descendingMap().values()
             .forEach(properties::putAll);
         properties.forEach((key, value) -> {
-            // One class puts a sentence of documentation where a key belongs. Kafka overlooks
-            // unknown keys; a server may refuse them.
-            if (!key.contains(" ")) {
+            // Some classes give a server keys of topics, or a sentence of documentation where a
+            // key belongs. Kafka overlooks unknown keys; a server may refuse them.
+            if (KNOWN_KEYS.contains(key)) {
                 words.addAll(List.of("-c", key + "=" + value));
             }
         });
