@@ -33,7 +33,7 @@ from logserver.broker.directories import METADATA_DIRECTORY, reconcile, require_
 from logserver.broker.image import Image
 from logserver.broker.metadata_log import METADATA_CONFIG, METADATA_TOPIC_ID, MetadataLog
 from logserver.config import load, topic_config
-from logserver.moving.transfer import Transfer, only_whole
+from logserver.moving.transfer import Transfer, only_whole, require_apart
 from logserver.storage import checkpoint, digest, mark
 from logserver.storage.directory import (
     CLEAN_FILE,
@@ -97,8 +97,7 @@ def copy_directory(
         raise StorageError(
             Kind.IDENTITY, f"{source} is no data directory: it has no {IDENTITY_FILE}."
         )
-    if f"{os.path.realpath(target)}/".startswith(f"{os.path.realpath(source)}/"):
-        raise StorageError(Kind.IDENTITY, f"{target} lies in {source}. Choose another place.")
+    require_apart(source, target)
     transfer = Transfer(links=links)
     with only_whole(files, target):
         entries = {

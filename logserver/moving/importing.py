@@ -35,7 +35,7 @@ from logserver.config import ConfigError, load, topic_config
 from logserver.moving.kafka_directory import KafkaDirectory, PartitionSource, kafka_directory
 from logserver.moving.kafka_metadata import KafkaMetadata, read_metadata
 from logserver.moving.kafka_partition import Imported, Transactional, import_partition
-from logserver.moving.transfer import Transfer, only_whole
+from logserver.moving.transfer import Transfer, only_whole, require_apart
 from logserver.storage.directory import LogDirectory
 from logserver.storage.failure import Kind, StorageError
 from logserver.storage.files import Files
@@ -110,6 +110,8 @@ def import_kafka(
     """
     with contextlib.ExitStack() as stack:
         opened = [stack.enter_context(kafka_directory(files, path)) for path in sources]
+        for path in sources:
+            require_apart(path, target)
         survey = take_survey(files, opened, exclude, random)
         if not survey.topics:
             raise StorageError(Kind.IDENTITY, f"{sources[0]} holds no topic to import.")

@@ -30,6 +30,7 @@ from logserver.storage.recovery import segment_base_offsets
 
 LOCK_FILE: Final = ".lock"
 LOG_START_FILE: Final = "log-start-offset-checkpoint"
+SWAP_SUFFIX: Final = ".swap"  # written whole, and the old segments may be gone already
 METADATA_NAME: Final = "__cluster_metadata-0"
 
 
@@ -133,6 +134,13 @@ def _partition(
         topic_id = checkpoint.read_topic_id(files, directory)
     except checkpoint.CheckpointError as error:
         raise StorageError(Kind.CORRUPT, f"{directory}: {error}") from None
+    swapping = [file for file in files.list_directory(directory) if file.endswith(SWAP_SUFFIX)]
+    if swapping:
+        raise StorageError(
+            Kind.CORRUPT,
+            f"{directory}/{swapping[0]}: the broker ended while it put compacted segments in their "
+            "place. Start Kafka and stop it once: it finishes that.",
+        )
     bases = segment_base_offsets(files, directory)
     start = max(starts.get((topic, int(index)), 0), bases[0] if bases else 0)
     return PartitionSource(topic, int(index), directory, topic_id, bases, start)

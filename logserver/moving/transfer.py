@@ -82,6 +82,12 @@ def _copy(reading: int, writing: int, left_bytes: int) -> int:
     return copied_bytes
 
 
+def require_apart(source: str, target: str) -> None:
+    """Refuse a target that is or lies in the source. Raises StorageError (IDENTITY)."""
+    if f"{os.path.realpath(target)}/".startswith(f"{os.path.realpath(source)}/"):
+        raise StorageError(Kind.IDENTITY, f"{target} lies in {source}. Choose another place.")
+
+
 @contextlib.contextmanager
 def only_whole(files: Files, target: str) -> Iterator[None]:
     """Refuse a target with something in it; take back what was made when it ends early.

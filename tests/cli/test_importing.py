@@ -56,6 +56,9 @@ def test_a_refusal_is_a_sentence_and_a_code(
     assert "is no log directory of Kafka" in capsys.readouterr().err
     assert main(["import", str(tmp_path / "none"), "--data-dir", new]) == Exit.DATA
     assert main(["import", str(bench.path), "--data-dir", str(bench.path)]) == Exit.DATA
+    assert "lies in" in capsys.readouterr().err
+    (tmp_path / "full" / "of").mkdir(parents=True)
+    assert main(["import", str(bench.path), "--data-dir", str(tmp_path / "full")]) == Exit.DATA
     assert "not an empty directory" in capsys.readouterr().err
     bench.partition("paid", 0, {0: [with_attributes(batch(0), 0x10)]})
     bench.topic("paid", 1)

@@ -29,7 +29,7 @@ from perf.servers import Kafka
 from tests.compat.conftest import CODECS, PEER
 from tests.compat.records import Records
 
-TOPICS = ("plain", "keyed", "trimmed", "empty")
+PARTITIONS = {"plain": 3, "keyed": 1, "trimmed": 1, "empty": 2}
 GROUPS = {"old": "classic", "new": "consumer"}
 COMMITTED = 77
 TRIMMED = 1500
@@ -47,7 +47,7 @@ Row = tuple[int | None, bytes | None, bytes | None, Any, tuple[int, int]]
 
 
 class Written(NamedTuple):
-    """What Kafka gave to its own consumers, and the directory it left."""
+    """What Kafka gave to consumers, of all topics but the compacted, and the directory it left."""
 
     path: Path
     rows: dict[str, dict[int, list[Row]]]
@@ -121,7 +121,7 @@ def describe_ids(bootstrap: str) -> dict[str, uuid.UUID]:
     from confluent_kafka import TopicCollection
 
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    found = admin.describe_topics(TopicCollection(list(TOPICS)))
+    found = admin.describe_topics(TopicCollection(list(PARTITIONS)))
     ids = {name: future.result().topic_id for name, future in found.items()}
     bits = (1 << 64) - 1
     return {
@@ -161,12 +161,10 @@ def written(kafka: Kafka, tmp_path_factory: pytest.TempPathFactory) -> Written:
     assert refused.returncode == 75, refused.stderr
     assert "a Kafka broker is running" in refused.stderr
     ids = describe_ids(bootstrap)
-    kafka.stop()
-    kafka.start()  # the cleaner may have gone on meanwhile: read what is there for good
-    partitions = {"plain": 3, "empty": 2}
     rows = {
-        topic: {index: read(bootstrap, topic, index) for index in range(partitions.get(topic, 1))}
-        for topic in TOPICS
+        topic: {index: read(bootstrap, topic, index) for index in range(count)}
+        for topic, count in PARTITIONS.items()
+        if topic != "keyed"  # its cleaner may go on: read when it is switched off
     }
     kafka.stop()
     return Written(kafka.data, rows, ids)
@@ -179,34 +177,40 @@ def wait_for_the_cleaner(data: Path) -> None:
     assert waited.returncode == 0, "Kafka's cleaner did not run"
 
 
+class Ours(NamedTuple):
+    """Our server on what was imported, and the compacted topic as it came."""
+
+    broker: Broker
+    keyed: list[Row]
+
+
 @pytest.fixture(scope="module")
 def imported(
     written: Written, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Written, Broker]]:
-    """Our server on what was imported."""
+) -> Iterator[tuple[Written, Ours]]:
+    """Our server on what was imported; it compacts nothing."""
     target = tmp_path_factory.mktemp("imported") / "data"
     done = run_import(written.path, target, "--json")
     assert done.returncode == 0, done.stderr
-    with Broker(target) as broker:
-        yield written, broker
+    with Broker(target, {"log.cleaner.enable": False}) as broker:
+        yield written, Ours(broker, read(broker.bootstrap, "keyed", 0))
 
 
-def test_every_record_is_the_same(imported: tuple[Written, Broker]) -> None:
+def test_every_record_is_the_same(imported: tuple[Written, Ours]) -> None:
     """Offset, key, value, headers, timestamp, in all partitions."""
-    written, broker = imported
+    written, (broker, _) = imported
     for topic, partitions in written.rows.items():
         for index, rows in partitions.items():
             assert read(broker.bootstrap, topic, index) == rows, f"{topic}-{index}"
     counts = {topic: sum(map(len, rows.values())) for topic, rows in written.rows.items()}
     assert counts["plain"] == ROUNDS * len(CODECS) * 100
-    assert 70 <= counts["keyed"] < ROUNDS * len(CODECS) * 300
     assert counts["trimmed"] == counts["plain"] - TRIMMED
     assert counts["empty"] == 0
 
 
-def test_topics_keep_their_ids_and_configurations(imported: tuple[Written, Broker]) -> None:
+def test_topics_keep_their_ids_and_configurations(imported: tuple[Written, Ours]) -> None:
     """Clients that know a topic by its id go on."""
-    written, broker = imported
+    written, (broker, _) = imported
     assert describe_ids(broker.bootstrap) == written.topic_ids
     admin = AdminClient({"bootstrap.servers": broker.bootstrap})
     resource = ConfigResource(ResourceType.TOPIC, "keyed")
@@ -215,9 +219,9 @@ def test_topics_keep_their_ids_and_configurations(imported: tuple[Written, Broke
     assert "gone" not in admin.list_topics().topics
 
 
-def test_groups_go_on_where_they_were(imported: tuple[Written, Broker]) -> None:
+def test_groups_go_on_where_they_were(imported: tuple[Written, Ours]) -> None:
     """Committed offsets of classic and consumer groups."""
-    _, broker = imported
+    _, (broker, _) = imported
     for group in GROUPS:
         consumer = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": group})
         (found,) = consumer.committed([TopicPartition("plain", 1)], timeout=20)
@@ -225,21 +229,21 @@ def test_groups_go_on_where_they_were(imported: tuple[Written, Broker]) -> None:
         consumer.close()
 
 
-def test_writing_goes_on_behind_the_last_record(imported: tuple[Written, Broker]) -> None:
+def test_writing_goes_on_behind_the_last_record(imported: tuple[Written, Ours]) -> None:
     """At the next offset, and a compacted topic is one that can be written to."""
-    written, broker = imported
+    _, (broker, keyed) = imported
     producer = Producer({"bootstrap.servers": broker.bootstrap})
     told: list[int | None] = []
     producer.produce("keyed", b"new", b"k1", on_delivery=lambda _, m: told.append(m.offset()))
     assert producer.flush(20) == 0
-    assert told == [(written.rows["keyed"][0][-1][0] or 0) + 1]
+    assert told == [(keyed[-1][0] or 0) + 1]
 
 
 def test_verify_and_dump_log_segments_find_nothing(
-    imported: tuple[Written, Broker], java: Callable[..., str]
+    imported: tuple[Written, Ours], java: Callable[..., str]
 ) -> None:
     """Ours checks everything; Kafka's checks the segments of a topic, deep."""
-    _, broker = imported
+    _, (broker, _) = imported
     words = [sys.executable, "-m", "logserver.cli", "verify", str(broker.data_dir)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout
@@ -252,13 +256,17 @@ def test_verify_and_dump_log_segments_find_nothing(
 
 
 def test_kafka_starts_again_on_its_own_directory(
-    kafka: Kafka, imported: tuple[Written, Broker]
+    kafka: Kafka, imported: tuple[Written, Ours]
 ) -> None:
-    """It was only read; and a transaction in it is refused by name from then on."""
-    written, _ = imported
+    """It was only read: the compacted topic is the same, too. A transaction is refused by name."""
+    written, (_, keyed) = imported
+    kafka.extra["log.cleaner.enable"] = "false"
+    kafka.prepare()
     kafka.start()
     bootstrap = f"{kafka.address[0]}:{kafka.address[1]}"
     assert read(bootstrap, "plain", 0) == written.rows["plain"][0]
+    assert read(bootstrap, "keyed", 0) == keyed
+    assert 70 <= len(keyed) < ROUNDS * len(CODECS) * 300
     producer = Producer({"bootstrap.servers": bootstrap, "transactional.id": "t"})
     producer.init_transactions(60)
     producer.begin_transaction()

@@ -17,7 +17,7 @@ from logserver.moving.backup import Copied, copy_directory
 from logserver.storage.failure import Kind, StorageError
 from logserver.storage.files import RealFiles
 from logserver.storage.verify import verify_directory
-from logserver.testing import Broker
+from logserver.testing import Broker, BrokerDied
 from tests.moving.kafka_bench import NOW_MS
 
 PARTITIONS = 3
@@ -281,6 +281,17 @@ def test_a_failed_backup_leaves_nothing_behind(tmp_path: Path) -> None:
             progress=lambda *_: None,
         )
     assert not (tmp_path / "copy").exists()
+
+
+def test_an_unfinished_copy_is_not_served(tmp_path: Path) -> None:
+    """A kill leaves it without its identity, which is copied last."""
+    with Broker(tmp_path / "data") as broker:
+        with Producer(broker.bootstrap) as producer:
+            producer.send("t", b"a").result()
+        back_up(tmp_path / "data", tmp_path / "copy")
+    (tmp_path / "copy" / "meta.properties").unlink()
+    with pytest.raises(BrokerDied, match=r"has no meta\.properties but holds"):
+        Broker(tmp_path / "copy").start()
 
 
 def test_a_partition_under_quarantine_is_named(tmp_path: Path) -> None:

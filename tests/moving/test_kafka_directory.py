@@ -83,6 +83,14 @@ def test_no_broker_starts_meanwhile(bench: KafkaBench) -> None:
     assert b"BlockingIOError" in refused.stderr
 
 
+def test_an_interrupted_compaction_is_kafkas_to_finish(bench: KafkaBench) -> None:
+    """The old segments may be gone already, and the new ones have not got their names."""
+    directory = bench.partition("t", 0, {0: [batch(0)]})
+    (directory / f"{0:020d}.log.swap").touch()
+    with pytest.raises(StorageError, match="Start Kafka and stop it once"):
+        survey(bench.path)
+
+
 def test_a_spoilt_topic_id_is_refused(bench: KafkaBench) -> None:
     """It cannot be made up: another one would be another topic."""
     directory = bench.partition("t", 0, {0: []})

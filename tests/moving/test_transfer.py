@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from logserver.moving.transfer import Transfer
+from logserver.moving.transfer import Transfer, only_whole, require_apart
+from logserver.storage.failure import StorageError
+from logserver.storage.files import RealFiles
 
 
 @pytest.fixture
@@ -36,16 +38,41 @@ def test_without_links_everything_is_copied(source: Path, tmp_path: Path) -> Non
     assert (transfer.linked_bytes, transfer.copied_bytes) == (0, 100_000)
 
 
-def test_a_link_that_cannot_be_becomes_a_copy(source: Path, tmp_path: Path) -> None:
-    """Here to a file that is a link in /proc: its target lies on another file system."""
-    memory = os.memfd_create("elsewhere")
-    os.write(memory, source.read_bytes())
+def test_a_link_that_cannot_be_becomes_a_copy(tmp_path: Path) -> None:
+    """Here of a file in /proc: another file system than that of the target."""
     transfer = Transfer(links=True)
-    elsewhere = f"/proc/{os.getpid()}/environ"
+    elsewhere = f"/proc/{os.getpid()}/maps"
     transfer.carry(elsewhere, str(tmp_path / "target"))
-    os.close(memory)
     assert not transfer.links
     assert (tmp_path / "target").exists()
+
+
+def test_a_target_in_its_source_is_refused(tmp_path: Path) -> None:
+    """Also by way of a link; a name that only begins alike is another place."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "alias").symlink_to(tmp_path / "data")
+    for target in ("data", "data/copy", "alias/copy"):
+        with pytest.raises(StorageError, match="lies in"):
+            require_apart(str(tmp_path / "data"), str(tmp_path / target))
+    require_apart(str(tmp_path / "data"), str(tmp_path / "data.monday"))
+
+
+def test_what_ends_early_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Neither files nor directories; an empty directory that was there stays."""
+
+    def fail(target: Path) -> None:
+        with only_whole(RealFiles(), str(target)):
+            (target / "t-0").mkdir()
+            (target / "t-0" / "file").touch()
+            (target / "other").touch()
+            raise KeyboardInterrupt
+
+    (tmp_path / "there").mkdir()
+    for name in ("new", "there"):
+        with pytest.raises(KeyboardInterrupt):
+            fail(tmp_path / name)
+    assert not (tmp_path / "new").exists()
+    assert list((tmp_path / "there").iterdir()) == []
 
 
 def test_the_beginning_of_a_file_is_copied(source: Path, tmp_path: Path) -> None:
