@@ -12,7 +12,6 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from collections import Counter
 from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
@@ -208,13 +207,14 @@ SAMPLE = re.compile(r"^([a-z_]+)(?:\{([^}]*)\})? (\S+)$", re.MULTILINE)
 
 def parse_metrics(text: str) -> dict[str, float]:
     """Values by name, summed over labels; of a bucket `name:bound`. Raises ValueError."""
-    values: Counter[str] = Counter()
+    values: dict[str, float] = {}
     for name, labels, value in SAMPLE.findall(text):
         bound = re.search(r'le="([^"]*)"', labels)
-        values[f"{name}:{bound.group(1)}" if bound else name] += float(value)  # type: ignore[assignment]
+        key = f"{name}:{bound.group(1)}" if bound else name
+        values[key] = values.get(key, 0) + float(value)
     if "logserver_ready" not in values:
         raise ValueError("it does not show the figures of a logserver")
-    return dict(values)
+    return values
 
 
 def _descriptors(figures: dict[str, float]) -> Check:
