@@ -38,6 +38,7 @@ Writer = Callable[[bytearray, Any], None]
 
 TAGGED_FIELDS_MAX = 10_000
 UVARINT_BYTES_MAX = 5  # 5 x 7 bits hold 32
+STRING_BYTES_MAX = 0x7FFF  # what the int16 of a classic string holds; Kafka's limit for both
 
 BREACHES = (struct.error, IndexError, UnicodeDecodeError)
 
@@ -139,7 +140,11 @@ def end_of(data: memoryview, position: int, size: int) -> int:
 
 
 def string_reader(compact: bool, nullable: bool) -> Reader:
-    """Reads `str` (or None). Invalid UTF-8 and a null that is not allowed are ProtocolErrors."""
+    """Reads `str` (or None).
+
+    Invalid UTF-8, a null that is not allowed and more than 32,767 bytes are ProtocolErrors. A
+    compact string could be longer, and then it would fit into no record of ours.
+    """
     read_length = read_compact_size if compact else read_string_size
 
     def read(data: memoryview, position: int) -> tuple[str | None, int]:
@@ -147,6 +152,8 @@ def string_reader(compact: bool, nullable: bool) -> Reader:
         if size < 0:
             check_null(nullable, "string")
             return None, position
+        if size > STRING_BYTES_MAX:
+            raise ProtocolError(f"a string of {size} bytes; Kafka's limit is {STRING_BYTES_MAX}")
         end = end_of(data, position, size)
         return str(data[position:end], "utf-8"), end
 
@@ -264,8 +271,9 @@ def string_writer(compact: bool, nullable: bool) -> Writer:
             write_length(out, written_null(nullable, "string"))
             return
         data = value.encode()
-        if len(data) > 0x7FFF:
-            raise ValueError(f"a string of {len(data)} bytes; Kafka's limit is 32767")
+        if len(data) > STRING_BYTES_MAX:
+            size = len(data)
+            raise ValueError(f"a string of {size} bytes; Kafka's limit is {STRING_BYTES_MAX}")
         write_length(out, len(data))
         out += data
 

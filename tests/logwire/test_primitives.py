@@ -205,3 +205,12 @@ def test_a_string_longer_than_kafka_allows_is_refused_when_written() -> None:
     p.string_writer(compact=True, nullable=False)(out, "x" * 0x7FFF)
     with pytest.raises(ValueError, match="32767"):
         p.string_writer(compact=True, nullable=False)(out, "x" * 0x8000)
+
+
+def test_a_string_longer_than_kafka_allows_is_refused_when_read() -> None:
+    """The length of a compact string could say more; a record of ours could not hold it."""
+    read = p.string_reader(compact=True, nullable=False)
+    longest = uvarint(0x7FFF + 1) + b"x" * 0x7FFF
+    assert read(memoryview(longest), 0) == ("x" * 0x7FFF, len(longest))
+    with pytest.raises(ProtocolError, match="32767"):
+        read(memoryview(uvarint(0x8000 + 1) + b"x" * 0x8000), 0)
