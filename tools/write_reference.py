@@ -67,7 +67,11 @@ Beside it the HTTP port serves `/healthz` (200 while the process answers at all:
 does not) and `/readyz` (200 while requests are served; else 503 and why not, a line each: it is
 stopping, or the log directory is fenced; a full disk still serves readers, see
 `logserver_disk_full`). Neither touches the disk. `/clients` lists who is connected and what they
-do, as JSON; `logserver client list` shows it.
+do, as JSON; `logserver client list` shows it. `/groups` and `/lag` tell how far behind consumer
+groups are, as JSON ([what the words mean](groups.md#ask-for-it-by-http)).
+
+The lag of groups is looked at every five seconds, in slices beside the work, and copied 500 series
+at a time: with few groups it is up to 6 seconds old, with 10,000 partitions of groups some 25.
 """
 
 CONFIGURATION_INTRO = """\
@@ -130,10 +134,15 @@ def metrics_page() -> str:
     parts = [METRICS_INTRO, "## The server\n", _table(columns, rows)]
     parts += ["## Each partition\n", _table(columns, partitions)]
     groups = [
-        (f"`{metric.name}`", "gauge", "`group`, `topic`, `partition`", metric.help)
+        (
+            f"`{metric.name}`",
+            metric.kind,
+            ", ".join(f"`{label}`" for label in metric.labels),
+            metric.help,
+        )
         for metric in GROUP_METRICS
     ]
-    parts += ["## Each partition of a group\n", _table(columns, groups)]
+    parts += ["## Each group\n", _table(columns, groups)]
     bounds = next(metric for metric in METRICS if metric.bounds)
     seconds = ", ".join(f"{bound / bounds.divisor:g}" for bound in bounds.bounds)
     parts.append(f"## Buckets\n\nHistograms of durations have bounds at (seconds):\n{seconds}.\n")

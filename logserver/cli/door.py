@@ -5,10 +5,10 @@ published whether or not HTTP is served, because other tools read it too.
 """
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from logserver.broker.groups.explain import explain_groups
+from logserver.broker.groups.explain import explain_groups, explain_lag
 from logserver.cli.exits import CommandError, Exit
 from logserver.cli.serve import split_address
 from logserver.config import BrokerConfig
@@ -84,9 +84,13 @@ class SideDoor:
         """For /clients: who is connected, a document each."""
         return describe_clients(self._server)
 
-    def groups(self) -> Iterator[dict[str, Any]]:
-        """For /groups: how far they are, and why they rebalanced."""
-        return explain_groups(self._server.broker, self._server.now_ms())
+    def groups(self, only: Collection[str]) -> Iterator[dict[str, Any]]:
+        """For /groups: how far behind they are, and why they rebalanced."""
+        return explain_groups(self._server.broker, self._server.now_ms(), only)
+
+    def lag(self, only: Collection[str]) -> Iterator[dict[str, Any]]:
+        """For /lag: the same of each of their partitions."""
+        return explain_lag(self._server.broker, self._server.now_ms(), only)
 
 
 def runtime_directory(config: BrokerConfig) -> RuntimeDirectory:

@@ -194,6 +194,14 @@ _OWN: tuple[Key, ...] = (
         "lost, and none for the topic id, with which offsets of a deleted topic are told from "
         "those of a new one of the same name; both are kept only until the next start.",
         lambda value: None if value in (1, 4) else "Value must be 1 or 4"),
+    Key("logserver.group.lag.partitions.max", "int", 10_000, "count",
+        "Pairs of group and partition whose lag is watched and told on /metrics and /lag; what "
+        "comes beyond is counted in logserver_group_partitions_left_out. Each costs some 700 bytes "
+        "and three series.", at_least(0)),
+    Key("logserver.group.lag.window.ms", "int", 60_000, "ms",
+        "Over how long at least a group's speed is measured. A group that has not committed "
+        "anything for so long while there was something to read is stalled: consumers that commit "
+        "less often need a longer window.", at_least(1000)),
     Key("offsets.topic.replication.factor", "short", 1, "count",
         "Replicas of __consumer_offsets. Every value is accepted, as files written for a cluster "
         "say 3; one is kept.", at_least(1)),
@@ -299,6 +307,8 @@ class BrokerConfig:
     offsets_topic_num_partitions: int = 50
     offsets_topic_segment_bytes: int = 100 * MIB
     offsets_value_version: int = 4
+    group_lag_partitions_max: int = 10_000
+    group_lag_window_ms: int = 60_000
     group_coordinator_rebalance_protocols: tuple[str, ...] = ("classic", "consumer", "streams")
     group_initial_rebalance_delay_ms: int = 3000
     group_min_session_timeout_ms: int = 6000

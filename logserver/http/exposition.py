@@ -11,6 +11,7 @@ partitions never holds the loop for longer than a produce request would.
 """
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Iterator, Sequence
 
 from logserver import __version__
@@ -36,6 +37,11 @@ def escape_label(value: str) -> str:
 def number(value: int, divisor: int = 1) -> str:
     """An integer as it is; with a divisor the shortest decimal that reads back the same."""
     return str(value) if divisor == 1 else repr(value / divisor)
+
+
+def real(value: float) -> str:
+    """A number that may be infinite."""
+    return repr(value) if math.isfinite(value) else f"{value:+}".title()
 
 
 def header(name: str, kind: str, help_text: str) -> str:
@@ -122,16 +128,17 @@ async def render_series(path: str) -> AsyncIterator[bytes]:
 
     Clients choose what they push, so there is one help for all of it, and the kind is in the name.
     """
-    families: dict[str, list[str]] = {}
+    # A series that is there twice would spoil the whole scrape.
+    families: dict[str, dict[str, str]] = {}
     for count, one in enumerate(read_series(path)):
         labels = ",".join(f'{name}="{escape_label(text)}"' for name, text in one.labels)
-        families.setdefault(one.name, []).append(f"{one.name}{{{labels}}} {one.value!r}\n")
+        families.setdefault(one.name, {})[labels] = f"{one.name}{{{labels}}} {real(one.value)}\n"
         if count % SERIES_PER_TURN == 0:
             await asyncio.sleep(0)
     for name in sorted(families):
         kind = "counter" if name.endswith("_total") else "gauge"
         yield header(name, kind, HELPS.get(name, "Pushed by clients (KIP-714).")).encode()
-        lines = families[name]
+        lines = list(families[name].values())
         for first in range(0, len(lines), SERIES_PER_TURN):
             yield "".join(lines[first : first + SERIES_PER_TURN]).encode()
             await asyncio.sleep(0)

@@ -7,9 +7,17 @@ reason is one line. Neither touches the disk.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from typing import Any, NamedTuple, Protocol
+from urllib.parse import parse_qs
 
 from logserver.http.exposition import metrics_response
 from logserver.http.request import Request
@@ -19,6 +27,8 @@ from logserver.statistics import PageReader, PartitionsReader
 Handler = Callable[[Request], Awaitable[Response]]
 DOCUMENTS_PER_TURN = 64
 """Some 300 us, the cost of a few dozen produce requests."""
+TURN_CHARACTERS = 16_384
+"""So many characters of JSON take as long."""
 
 
 class Health(Protocol):
@@ -32,8 +42,12 @@ class Health(Protocol):
         """Who is connected to the Kafka port, a document each; may be left before its end."""
         ...
 
-    def groups(self) -> Iterator[dict[str, Any]]:
-        """What consumer groups do and how far they are, likewise."""
+    def groups(self, only: Collection[str]) -> Iterator[dict[str, Any]]:
+        """How far behind consumer groups are, all or some, and why they rebalanced; likewise."""
+        ...
+
+    def lag(self, only: Collection[str]) -> Iterator[dict[str, Any]]:
+        """The same of each of their partitions."""
         ...
 
 
@@ -66,7 +80,7 @@ def operations_routes(
     partitions: PartitionsReader | None,
     series_paths: Sequence[str] = (),
 ) -> Routes:
-    """The pages for operators: /, /healthz, /readyz, /metrics, /clients, /groups."""
+    """The pages for operators: /, /healthz, /readyz, /metrics, /clients, /groups, /lag."""
 
     async def index(_: Request) -> Response:
         width = max(map(len, routes))
@@ -85,8 +99,11 @@ def operations_routes(
     async def clients(_: Request) -> Response:
         return Response(200, JSON, _as_json(health.clients()))
 
-    async def groups(_: Request) -> Response:
-        return Response(200, JSON, _as_json(health.groups()))
+    async def groups(request: Request) -> Response:
+        return Response(200, JSON, _as_json(health.groups(_named(request))))
+
+    async def lag(request: Request) -> Response:
+        return Response(200, JSON, _as_json(health.lag(_named(request))))
 
     routes = {
         "/": Route(("GET",), index, "this list"),
@@ -94,16 +111,28 @@ def operations_routes(
         "/readyz": Route(("GET",), readyz, "200 while requests are served, else why not"),
         "/metrics": Route(("GET",), metrics, "everything counted, for Prometheus"),
         "/clients": Route(("GET",), clients, "who is connected and what they do, as JSON"),
-        "/groups": Route(("GET",), groups, "how far groups are, and why they rebalanced, as JSON"),
+        "/groups": Route(("GET",), groups, "how far behind groups are, as JSON; ?group=NAME"),
+        "/lag": Route(("GET",), lag, "the same for each partition, as JSON; ?group=NAME"),
     }
     return routes
 
 
+def _named(request: Request) -> list[str]:
+    """The groups that the query names, `group=billing&group=audit`; none: all are meant."""
+    return parse_qs(request.query).get("group", [])
+
+
 async def _as_json(documents: Iterator[dict[str, Any]]) -> AsyncIterator[bytes]:
     """A JSON list in pieces, giving way to the loop between them."""
-    before = "["
-    while some := list(islice(documents, DOCUMENTS_PER_TURN)):
-        yield (before + ",\n".join(map(json.dumps, some))).encode()
+    piece: list[str] = []
+    before, size = "[", 0
+    for document in documents:
+        text = json.dumps(document)
+        piece += (before, text)
         before = ",\n"
-        await asyncio.sleep(0)
-    yield b"[]\n" if before == "[" else b"]\n"
+        size += len(text)
+        if len(piece) >= 2 * DOCUMENTS_PER_TURN or size >= TURN_CHARACTERS:
+            yield "".join(piece).encode()
+            piece, size = [], 0
+            await asyncio.sleep(0)
+    yield ("".join(piece) + ("[]\n" if before == "[" else "]\n")).encode()

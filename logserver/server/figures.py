@@ -12,7 +12,7 @@ import random
 import resource
 from typing import TYPE_CHECKING
 
-from logserver.broker.groups.explain import group_figures, lag_series
+from logserver.broker.groups.explain import group_figures, group_series
 from logserver.statistics.layout import API_SLOTS, CLOSE_REASONS, ERROR_SLOTS, GROUP_METRICS
 from logserver.statistics.page import PageWriter
 from logserver.statistics.partitions import PartitionsWriter
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 PUBLISH_S = 0.25
 # Every fourth publication looks at /proc.
 SLOW_EVERY = 4
-GROUP_NAMES = {metric.key: metric.name for metric in GROUP_METRICS}
-GROUP_LABELS = ("group", "topic", "partition")
+BY_GROUP_KEY = {metric.key: metric for metric in GROUP_METRICS}
 
 Figures = dict[str, "int | Sequence[int]"]
 
@@ -93,15 +92,15 @@ class FiguresPublisher:
         # A full memory file system: the last version stays until the next one fits.
         with contextlib.suppress(OSError):
             self._series.publish_some(series.version, rows)
-        looks_count = self._server.broker.coordinators.lag.looks_count
+        rounds_count = self._server.broker.coordinators.lag.rounds_count
         with contextlib.suppress(OSError):
-            self._groups.publish_some(looks_count, self._group_rows)
+            self._groups.publish_some(rounds_count, self._group_rows)
 
     def _group_rows(self) -> Iterator[Series]:
         server = self._server
-        for key, value, labels in lag_series(server.broker, server.now_ms()):
-            named = zip(GROUP_LABELS, labels, strict=True)
-            yield Series(GROUP_NAMES[key], value, tuple(named))
+        for key, value, texts in group_series(server.broker, server.now_ms()):
+            metric = BY_GROUP_KEY[key]
+            yield Series(metric.name, value, tuple(zip(metric.labels, texts, strict=True)))
 
     def _quick(self) -> Figures:
         server = self._server

@@ -201,9 +201,18 @@ METRICS: tuple[Metric, ...] = (
     # groups
     _gauge("groups", "Consumer groups, with members or with offsets only."),
     _gauge("committed_offsets", "Offsets that groups have committed and keep."),
-    _counter("group_rebalances", "Rebalances of consumer groups."),
+    _counter("rebalances", "Rebalances of consumer groups."),
+    _gauge("group_partitions_watched", "Pairs of group and partition whose lag is watched."),
     _gauge(
-        "group_lags_hidden", "Partitions of groups whose lag is not shown here for their number."
+        "group_partitions_left_out",
+        "Pairs of group and partition beyond logserver.group.lag.partitions.max: nobody watches "
+        "their lag.",
+    ),
+    _gauge(
+        "group_round_ms",
+        "How long the last look at the lag of all groups took, and so how old it may be.",
+        "logserver_group_lag_round_seconds",
+        MS,
     ),
     # what clients push of themselves
     _gauge("client_metrics_instances", "Client instances that asked what to push, lately."),
@@ -246,26 +255,49 @@ PARTITION_METRICS: tuple[PartitionMetric, ...] = (
 
 
 class GroupMetric(NamedTuple):
-    """A figure kept for each partition that a group reads: `group`, `topic`, `partition`."""
+    """A figure kept for each group, or for each partition that a group has committed."""
 
     key: str
     name: str
+    kind: str
+    labels: tuple[str, ...]
     help: str
 
 
+def _of_group(key: str, text: str, kind: str = "gauge") -> GroupMetric:
+    name = f"logserver_group_{key}" + ("_total" if kind == "counter" else "")
+    return GroupMetric(key, name, kind, ("group",), text)
+
+
+def _of_partition(key: str, text: str) -> GroupMetric:
+    labels = ("group", "topic", "partition")
+    return GroupMetric(key, f"logserver_group_{key}", "gauge", labels, text)
+
+
 GROUP_METRICS: tuple[GroupMetric, ...] = (
-    GroupMetric(
-        "lag_records",
-        "logserver_group_lag_records",
-        "Records that the group has not committed yet.",
+    _of_group("rebalances", "Rebalances of the group since the server's start.", "counter"),
+    _of_group(
+        "stalled_partitions",
+        "Partitions with unread records of which the group has committed none in a whole window.",
     ),
-    GroupMetric(
+    _of_group(
+        "slow_partitions",
+        "Partitions that the group reads no faster than they grow, and is far behind in.",
+    ),
+    _of_group(
+        "drain_seconds",
+        "How long until the group has read everything, at the speed of the last window; +Inf where "
+        "the lag does not shrink, absent before a window is over.",
+    ),
+    _of_partition("committed_offset", "The next offset to read, as the group has committed it."),
+    _of_partition("lag_records", "Records that are there and that the group has not committed."),
+    _of_partition(
         "lag_seconds",
-        "logserver_group_lag_seconds",
-        "Age of the next record that the group has not committed; absent while it is not known.",
+        "How long the next record that the group has not committed waits; 0 without one, absent "
+        "where the log tells no time.",
     ),
 )
-"""In a file of series beside the page (`series`), at most some thousand partitions of them."""
+"""In a file of series beside the page (`series`); logserver.group.lag.partitions.max bounds it."""
 
 BUILD_INFO = Metric(
     "build_info",

@@ -13,6 +13,7 @@ Texts hold no control characters: whoever makes the rows has cleaned them.
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 SEPARATOR = "\x1f"
@@ -31,13 +32,13 @@ class Series(NamedTuple):
 class SeriesWriter:
     """Owns the file. It does not exist until there is something to tell."""
 
-    __slots__ = ("_lines", "_pending", "_version", "path")
+    __slots__ = ("_pending", "_pieces", "_version", "path")
 
     def __init__(self, path: str) -> None:
         self.path = path
         self._version = 0
         self._pending: Iterator[Series] | None = None
-        self._lines: list[str] = []
+        self._pieces: list[bytes] = []
 
     def publish_some(
         self,
@@ -46,7 +47,7 @@ class SeriesWriter:
         limit: int = ROWS_PER_CALL,
     ) -> None:
         """Go on writing down `series`, which is asked once a round; nothing to do while `version`
-        is that of the last round.
+        is that of the last round. What it gives is taken bit by bit, over several calls.
 
         Raises OSError when the memory file system is full.
         """
@@ -54,25 +55,24 @@ class SeriesWriter:
             if version == self._version:
                 return
             self._version = version
-            self._pending = iter(list(series()))
-        for _ in range(limit):
-            row = next(self._pending, None)
-            if row is None:
-                self._end_round()
-                return
-            self._lines.append(_line(row))
+            self._pending = iter(series())
+        lines = [_line(row) for row in islice(self._pending, limit)]
+        self._pieces.append("".join(lines).encode("utf-8", "replace"))
+        if len(lines) < limit:
+            self._end_round()
 
     def _end_round(self) -> None:
-        data = "".join(self._lines).encode("utf-8", "replace")
+        pieces = self._pieces
         self._pending = None
-        self._lines = []
+        self._pieces = []
         fd = os.open(
             f"{self.path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600
         )
         try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(fd, view) :]
+            for piece in pieces:
+                view = memoryview(piece)
+                while view:
+                    view = view[os.write(fd, view) :]
         finally:
             os.close(fd)
         os.replace(f"{self.path}.new", self.path)

@@ -4,11 +4,11 @@ The time is the largest timestamp in the header of the batch that holds the offs
 LogAppendTime that is when the batch was appended. With CreateTime it is when the producer made the
 youngest record of the batch, just before it sent it; no file says more.
 
-The loop may only read what is hot: written by this process to one of the last two segments, with an
-index in memory. There it is one index search and mostly one `pread` of a page. Everything else is an
-errand for a helper thread (`Errand.read`), which opens the files itself and reads them with `pread`:
-no mapping, whose page faults would stop the interpreter, and no hold on a segment. Retention or
-compaction may take the files away meanwhile; then there is no time to tell, until the next look.
+The loop may only read what is hot: written by this process to one of the last two segments, with
+an index in memory. There it is one index search and mostly one `pread` of a page. Everything else
+is an errand for a helper thread (`Errand.read`), which opens the files itself and reads them with
+`pread`: no mapping, whose page faults would stop the interpreter, and no hold on a segment.
+Retention or compaction may take the files away meanwhile; then there is no time to tell.
 """
 
 from __future__ import annotations

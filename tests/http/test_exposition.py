@@ -1,6 +1,7 @@
 """logserver.http.exposition: what we write is what prometheus_client's own parser reads."""
 
 import asyncio
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,13 +53,17 @@ def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
 
 
 def test_groups_have_series_with_a_help_of_their_own(writer: PageWriter, tmp_path: Path) -> None:
-    """Beside what clients pushed, in a file of their own; labels are escaped."""
+    """Beside what clients pushed, in a file of their own; labels are escaped, and a series that
+    is there twice is shown once."""
     writer.publish({}, 1)
     pushed, groups = SeriesWriter(str(tmp_path / "a")), SeriesWriter(str(tmp_path / "b"))
-    labels = (("group", 'say "hi"'), ("topic", "orders"), ("partition", "3"))
+    texts = {"group": 'say "hi"', "topic": "orders", "partition": "3"}
     pushed.publish_some(1, lambda: [Series("client_total", 2.0, ())])
-    rows = [Series(metric.name, 1.5, labels) for metric in GROUP_METRICS]
-    groups.publish_some(1, lambda: rows)
+    rows = [
+        Series(metric.name, math.inf, tuple((label, texts[label]) for label in metric.labels))
+        for metric in GROUP_METRICS
+    ]
+    groups.publish_some(1, lambda: rows * 2)
     families = {
         family.name: family
         for family in text_string_to_metric_families(
@@ -67,9 +72,11 @@ def test_groups_have_series_with_a_help_of_their_own(writer: PageWriter, tmp_pat
     }
     assert families["client"].documentation.startswith("Pushed by clients")
     for metric in GROUP_METRICS:
-        family = families[metric.name]
-        assert (family.type, family.documentation) == ("gauge", metric.help)
-        assert [(sample.labels, sample.value) for sample in family.samples] == [(dict(labels), 1.5)]
+        family = families[metric.name.removesuffix("_total")]
+        assert (family.type, family.documentation) == (metric.kind, metric.help)
+        (sample,) = family.samples
+        assert (set(sample.labels), sample.value) == (set(metric.labels), math.inf)
+        assert sample.labels.items() <= texts.items()
 
 
 def test_every_metric_of_the_table_is_shown_with_its_kind_and_help(writer: PageWriter) -> None:

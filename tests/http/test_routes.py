@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,13 @@ class FixedHealth:
         """As many as the test has set."""
         return iter(self.connected)
 
-    def groups(self) -> Iterator[dict[str, Any]]:
-        """One."""
-        return iter([{"group_id": "readers", "partitions": []}])
+    def groups(self, only: Collection[str]) -> Iterator[dict[str, Any]]:
+        """Who was asked for what."""
+        return iter([{"path": "/groups", "only": list(only)}])
+
+    def lag(self, only: Collection[str]) -> Iterator[dict[str, Any]]:
+        """Likewise."""
+        return iter([{"path": "/lag", "only": list(only)}])
 
 
 def routes_for(tmp_path: Path, *reasons: str) -> Routes:
@@ -101,13 +105,43 @@ def test_clients_are_a_json_list_in_pieces(tmp_path: Path, count: int) -> None:
     assert len(pieces) >= count / 64
 
 
-def test_groups_are_told_as_json(tmp_path: Path) -> None:
-    """In pieces, as clients are."""
-    answer = ask(routes_for(tmp_path), "/groups")
-    assert not isinstance(answer.body, bytes)
-    pieces = answer.body
+@pytest.mark.parametrize("path", ["/groups", "/lag"])
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ("", []),
+        ("group=readers", ["readers"]),
+        ("group=a%20b%26c&group=%C3%A4&other=x", ["a b&c", "\u00e4"]),
+        ("group=", []),
+        ("%ff=%ff;&&==", []),
+    ],
+)
+def test_groups_are_told_as_json(tmp_path: Path, path: str, query: str, named: list[str]) -> None:
+    """All of them, or those that the query names."""
+    health = FixedHealth()
+    routes = operations_routes(health, PageReader(str(tmp_path / "none")), None)
 
-    async def collect() -> bytes:
-        return b"".join([piece async for piece in pieces])
+    async def body() -> bytes:
+        request = Request("GET", path, query, {}, keep_alive=True, chunked_ok=True)
+        response = await routes[path].handler(request)
+        assert isinstance(response.body, AsyncIterator)
+        return b"".join([piece async for piece in response.body])
 
-    assert json.loads(asyncio.run(collect())) == [{"group_id": "readers", "partitions": []}]
+    assert json.loads(asyncio.run(body())) == [{"path": path, "only": named}]
+
+
+def test_long_documents_leave_in_shorter_pieces(tmp_path: Path) -> None:
+    """What counts for the loop is how much is written, not how many."""
+    health = FixedHealth()
+    health.connected = [{"client_id": "x" * 10_000}] * 10
+    routes = operations_routes(health, PageReader(str(tmp_path / "none")), None)
+
+    async def body() -> list[bytes]:
+        request = Request("GET", "/clients", "", {}, keep_alive=True, chunked_ok=True)
+        response = await routes["/clients"].handler(request)
+        assert isinstance(response.body, AsyncIterator)
+        return [piece async for piece in response.body]
+
+    pieces = asyncio.run(body())
+    assert json.loads(b"".join(pieces)) == health.connected
+    assert len(pieces) >= 5

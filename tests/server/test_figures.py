@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from logserver.broker.groups.lag import Watched
+from logserver.broker.groups.coordinator import Coordinator
+from logserver.broker.groups.lag_watch import GroupLag
+from logserver.broker.groups.offset_store import CommittedOffset
+from logserver.broker.groups.progress import Look, Progress
 from logserver.broker.telemetry.instances import Instance
 from logserver.broker.telemetry.otlp import Point
 from logserver.broker.telemetry.series import Source
@@ -74,19 +77,30 @@ def test_what_clients_pushed_is_published(tmp_path: Path) -> None:
 
 
 def test_the_lag_of_groups_is_published(tmp_path: Path) -> None:
-    """After each look; the file goes with the others."""
+    """After each round; the file goes with the others."""
     bench = ServerBench(tmp_path / "data")
     runtime = RuntimeDirectory(str(tmp_path / "runtime"))
     publisher = FiguresPublisher(bench.server, runtime)
-    lag = bench.server.broker.coordinators.lag
-    lag.watched["readers", "orders", 3] = Watched(5, 0, 12, 0)
+    coordinators = bench.server.broker.coordinators
+    coordinators.by_index[0] = coordinator = Coordinator(
+        bench.server.broker, bench.server.broker.metadata_partition
+    )
+    coordinator.offsets.put("readers", "orders", 3, CommittedOffset(5, 0, "", 0, -1, bytes(16)))
+    group = coordinators.lag.groups["readers"] = GroupLag()
+    progress = group.partitions["orders", 3] = Progress(bytes(16), Look(0, 5, 12), 0)
+    group.totals.add(progress, 60_000)
     publisher.start()
     assert list(read_series(runtime.groups_path)) == []
-    lag.looks_count += 1
+    coordinators.lag.rounds_count += 1
     publisher._publish_series()
-    labels = (("group", "readers"), ("topic", "orders"), ("partition", "3"))
+    of_group = (("group", "readers"),)
+    labels = (*of_group, ("topic", "orders"), ("partition", "3"))
     assert list(read_series(runtime.groups_path)) == [
-        Series("logserver_group_lag_records", 7.0, labels)
+        Series("logserver_group_rebalances_total", 0.0, of_group),
+        Series("logserver_group_stalled_partitions", 0.0, of_group),
+        Series("logserver_group_slow_partitions", 0.0, of_group),
+        Series("logserver_group_committed_offset", 5.0, labels),
+        Series("logserver_group_lag_records", 7.0, labels),
     ]
     assert PageReader(runtime.page_path).snapshot().value("groups") == 0
     publisher.close()

@@ -16,11 +16,11 @@ That is rare and slow and needs no undo in any machine.
 from __future__ import annotations
 
 import logging
-from collections import deque
 from typing import TYPE_CHECKING
 
 from logserver.broker.groups.consumer_group import ConsumerGroup
 from logserver.broker.groups.effects import Answer, Note, Now, Persist, Replace, Tick, Unload, Wake
+from logserver.broker.groups.history import History
 from logserver.broker.groups.offset_group import OffsetGroup
 from logserver.broker.groups.offset_records import (
     encode_key,
@@ -49,8 +49,6 @@ logger = logging.getLogger(__name__)
 
 LOADING, ACTIVE, FAILED = range(3)
 
-# Lines of history kept for each group: some hours of a fleet that redeploys, 100 bytes each.
-HISTORY_LINES_MAX = 50
 # Tombstones of one batch: some 100 KB, below every limit of a batch.
 BATCH_RECORDS_MAX = 1000
 
@@ -59,7 +57,7 @@ class Coordinator:
     """Groups and offsets of one partition of `__consumer_offsets`.
 
     `groups` by id; `offsets` of all groups of this partition, also of groups that nobody ever
-    joined. `state` is LOADING, ACTIVE or FAILED. `history` holds (wall ms, note) by group id.
+    joined. `state` is LOADING, ACTIVE or FAILED. `history` says why each rebalanced.
     """
 
     __slots__ = (
@@ -83,7 +81,7 @@ class Coordinator:
         self.loading: Loading | None = None
         self.groups: dict[str, Group] = {}
         self.offsets = OffsetStore()
-        self.history: dict[str, deque[tuple[int, Note]]] = {}
+        self.history: dict[str, History] = {}
         self.rebalances_count = 0  # of all groups, since the start
         self._timers: dict[str, Timer] = {}
 
@@ -222,8 +220,10 @@ class Coordinator:
             self.perform(group, group.step(Tick(), now), now)
 
     def _note(self, group: Group, note: Note, now: Now) -> None:
-        lines = self.history.setdefault(group.group_id, deque(maxlen=HISTORY_LINES_MAX))
-        lines.append((now.wall_ms, note))
+        history = self.history.get(group.group_id)
+        if history is None:
+            history = self.history[group.group_id] = History()
+        history.add(group, note, now.wall_ms)
         self.rebalances_count += 1
 
     # Groups come and go.

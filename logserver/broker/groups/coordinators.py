@@ -15,7 +15,7 @@ from logserver.broker.groups.broker_cluster import BrokerCluster
 from logserver.broker.groups.coordinator import ACTIVE, LOADING, Coordinator
 from logserver.broker.groups.effects import Now
 from logserver.broker.groups.expiry import MINUTE_MS, expire, forget_topics
-from logserver.broker.groups.lag import LagWatch
+from logserver.broker.groups.lag_watch import LagWatch
 from logserver.broker.groups.loading import Loading
 from logwire import errors
 from logwire.errors import Refusal
@@ -112,7 +112,7 @@ class Coordinators:
         if not self._awake:
             self._awake = True
             self._expire_later()
-            self.lag.begin()
+            self.lag.start()
 
     def remove(self, index: int) -> None:
         """The partition is not served any more, so its groups are not either."""

@@ -1,99 +1,179 @@
-"""What the broker tells people of its groups: documents, and series for metrics.
+"""What the broker tells of its groups: documents for programs, series for metrics.
 
-Everything here is copied from what coordinators and `lag` have in memory; nothing is found out.
-A group's history is why it rebalanced, through whom, into which generation: a coordinator keeps the
-last lines of it for as long as the process lives.
+Everything here is copied from what coordinators and `lag_watch` have in memory; nothing is found
+out. Both are iterators that may be left or paused anywhere, and groups may come and go meanwhile.
+
+    /groups   a document for each group: how far behind it is, what to call that, its rebalances
+    /lag      a document for each group and partition
+
+Times are ms since the epoch, durations ms, rates records a second. None (null) is not known: of
+`status` and the rates before a window is over, of `lag_ms` where the log tells no time, of
+`drain_ms` also where the lag does not shrink.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator
-from itertools import islice
+import zlib
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from logserver.broker.broker import Broker
     from logserver.broker.groups.coordinator import Coordinator
-    from logserver.broker.groups.effects import Group
-    from logserver.broker.groups.lag import Lag
+    from logserver.broker.groups.lag_watch import GroupLag
+    from logserver.broker.groups.progress import Progress, Totals
 
-# Partitions of groups that are shown as metrics, two series each: a scrape stays within some
-# milliseconds. All of them are in the documents.
-SERIES_PARTITIONS_MAX = 2000
-LABEL_LENGTH_MAX = 255
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+LABEL_CHARACTERS_MAX = 200
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
-LagSeries = tuple[str, float, tuple[str, str, str]]
-"""Name of the figure ("lag_records", "lag_seconds"), its value, and group, topic, partition."""
+GroupSeries = tuple[str, float, tuple[str, ...]]
+"""Key of the figure (`statistics.layout.GROUP_METRICS`), its value, the texts of its labels."""
 
 
-def explain_groups(broker: Broker, wall_ms: int) -> Iterator[dict[str, Any]]:
-    """A document for each group. May be left before its end, and groups may come and go meanwhile.
-
-    Times are ms since the epoch, durations ms, rates records a second. Null: not known.
-    """
+def explain_groups(
+    broker: Broker, wall_ms: int, only: Collection[str] = ()
+) -> Iterator[dict[str, Any]]:
+    """A document for each group, or for some that are named."""
     for coordinator in list(broker.coordinators.by_index.values()):
-        for group in list(coordinator.groups.values()):
-            yield _document(broker, coordinator, group, wall_ms)
+        for group_id in list(coordinator.groups):
+            if (only and group_id not in only) or group_id not in coordinator.groups:
+                continue
+            yield _group_document(broker, coordinator, group_id, wall_ms)
 
 
-def _document(
-    broker: Broker, coordinator: Coordinator, group: Group, wall_ms: int
+def _group_document(
+    broker: Broker, coordinator: Coordinator, group_id: str, wall_ms: int
 ) -> dict[str, Any]:
-    group_id = group.group_id
-    watched = broker.coordinators.lag.watched
-    partitions = []
-    for topic, index in sorted(coordinator.offsets.listed(group_id)):
-        found = watched.get((group_id, topic, index))
-        figures = {} if found is None else _figures(found.lag(wall_ms))
-        committed = coordinator.offsets.get(group_id, topic, index)
-        assert committed is not None
-        partitions.append(
-            {"topic": topic, "partition": index, **figures, "committed_offset": committed.offset}
-        )
-    history = [
-        {"time_ms": at_ms, **note._asdict()}
-        for at_ms, note in coordinator.history.get(group_id, ())
-    ]
+    group = coordinator.groups[group_id]
+    history = coordinator.history.get(group_id)
+    watched = broker.coordinators.lag.groups.get(group_id)
     return {
-        "group_id": group_id,
-        "kind": group.kind,
+        "cluster_id": broker.cluster_id,
+        "group": group_id,
+        "type": group.kind,
+        "protocol_type": group.protocol_type or "",
         "state": group.state_name,
-        "protocol_type": group.protocol_type,
-        "partitions": partitions,
-        "history": history,
+        **(_NOT_WATCHED if watched is None else _totals(watched.totals, wall_ms)),
+        "rebalances_count": 0 if history is None else history.count,
+        "rebalances": [] if history is None else [line._asdict() for line in history.lines],
     }
 
 
-def _figures(lag: Lag) -> dict[str, Any]:
-    figures = lag._asdict()
-    for name in ("consumed_per_s", "produced_per_s"):
-        figures[name] = round(figures[name], 3)
-    return figures
+def _totals(totals: Totals, wall_ms: int) -> dict[str, Any]:
+    return {
+        "lag_count": totals.lag_count,
+        "lag_ms": totals.lag_ms(wall_ms),
+        "status": totals.status,
+        "drain_ms": _milliseconds(totals.drain_ms),
+        "partitions_count": totals.partitions_count,
+        "stalled_count": totals.stalled_count,
+        "slow_count": totals.slow_count,
+        "left_out_count": totals.left_out_count,
+    }
 
 
-def lag_series(broker: Broker, wall_ms: int) -> Iterator[LagSeries]:
-    """Lag as metrics; at most SERIES_PARTITIONS_MAX partitions. Labels hold no control characters.
+_NOT_WATCHED: dict[str, Any] = {
+    "lag_count": 0,
+    "lag_ms": 0,
+    "status": None,
+    "drain_ms": None,
+    "partitions_count": 0,
+    "stalled_count": 0,
+    "slow_count": 0,
+    "left_out_count": 0,
+}
 
-    `lag_seconds` is left out where the time of the next record is not known.
-    """
-    watched = broker.coordinators.lag.watched
-    for (group_id, topic, index), found in islice(watched.items(), SERIES_PARTITIONS_MAX):
-        labels = (_CONTROL.sub("?", group_id[:LABEL_LENGTH_MAX]), topic, str(index))
-        lag = found.lag(wall_ms)
-        yield "lag_records", lag.lag_count, labels
-        if lag.lag_ms is not None:
-            yield "lag_seconds", lag.lag_ms / 1000, labels
+
+def explain_lag(
+    broker: Broker, wall_ms: int, only: Collection[str] = ()
+) -> Iterator[dict[str, Any]]:
+    """A document for each group and partition that is watched, or for some groups."""
+    watch = broker.coordinators.lag
+    for group_id, group in list(watch.groups.items()):
+        if only and group_id not in only:
+            continue
+        for (topic, index), progress in list(group.partitions.items()):
+            yield {
+                "group": group_id,
+                "topic": topic,
+                "partition": index,
+                **_figures(progress, watch.window_ms, wall_ms),
+            }
+
+
+def _figures(progress: Progress, window_ms: int, wall_ms: int) -> dict[str, Any]:
+    committed_rate, appended_rate = progress.rates(window_ms) or (None, None)
+    return {
+        "committed_offset": progress.now.committed_offset,
+        "log_start_offset": progress.start_offset,
+        "log_end_offset": progress.now.end_offset,
+        "lag_count": progress.lag_count,
+        "lag_ms": progress.lag_ms(wall_ms),
+        "status": progress.status(window_ms),
+        "drain_ms": _milliseconds(progress.drain_ms(window_ms)),
+        "committed_per_s": _rate(committed_rate),
+        "appended_per_s": _rate(appended_rate),
+        "removed_count": progress.removed_count,
+    }
+
+
+def _milliseconds(ms: float | None) -> int | None:
+    """JSON has no infinity."""
+    return None if ms is None or math.isinf(ms) else round(ms)
+
+
+def _rate(per_s: float | None) -> float | None:
+    return None if per_s is None else round(per_s, 3)
+
+
+def group_series(broker: Broker, wall_ms: int) -> Iterator[GroupSeries]:
+    """What is watched, as metrics: four series a group and three a partition."""
+    coordinators = broker.coordinators
+    for coordinator in list(coordinators.by_index.values()):
+        for group_id in list(coordinator.offsets.by_group):
+            group = coordinators.lag.groups.get(group_id)
+            if group is not None and group.totals.partitions_count:
+                label = group_label(group_id)
+                history = coordinator.history.get(group_id)
+                yield "rebalances", 0 if history is None else history.count, (label,)
+                yield from _group_rows(group, label, wall_ms)
+
+
+def _group_rows(group: GroupLag, label: str, wall_ms: int) -> Iterator[GroupSeries]:
+    totals = group.totals
+    yield "stalled_partitions", totals.stalled_count, (label,)
+    yield "slow_partitions", totals.slow_count, (label,)
+    if totals.drain_ms is not None:
+        yield "drain_seconds", totals.drain_ms / 1000, (label,)
+    for (topic, index), progress in list(group.partitions.items()):
+        labels = (label, topic, str(index))
+        yield "committed_offset", progress.now.committed_offset, labels
+        yield "lag_records", progress.lag_count, labels
+        lag_ms = progress.lag_ms(wall_ms)
+        if lag_ms is not None:
+            yield "lag_seconds", lag_ms / 1000, labels
+
+
+def group_label(group_id: str) -> str:
+    """A group's id as a label. Clients choose it: one that is long or has control characters is
+    cut and cleaned, and told from others by a checksum."""
+    clean = _CONTROL.sub("?", group_id[:LABEL_CHARACTERS_MAX])
+    if clean == group_id:
+        return clean
+    return f"{clean}~{zlib.crc32(group_id.encode('utf-8', 'surrogatepass')):08x}"
 
 
 def group_figures(broker: Broker) -> dict[str, int]:
     """Sums over all groups, for the statistics page."""
     coordinators = broker.coordinators.by_index.values()
-    watched_count = len(broker.coordinators.lag.watched)
+    lag = broker.coordinators.lag
     return {
         "groups": sum(len(coordinator.groups) for coordinator in coordinators),
         "committed_offsets": sum(coordinator.offsets.count for coordinator in coordinators),
-        "group_rebalances": sum(coordinator.rebalances_count for coordinator in coordinators),
-        "group_lags_hidden": max(0, watched_count - SERIES_PARTITIONS_MAX),
+        "rebalances": sum(coordinator.rebalances_count for coordinator in coordinators),
+        "group_partitions_watched": lag.watched_count,
+        "group_partitions_left_out": lag.left_out_count,
+        "group_round_ms": lag.round_ms,
     }

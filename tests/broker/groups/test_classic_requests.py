@@ -159,8 +159,8 @@ def test_reasons_of_clients_are_cut() -> None:
     """A history line is short, whatever a client sends."""
     bench = GroupsBench()
     bench.join(bench.join()["member_id"], reason="x" * 30_000)
-    note = bench.coordinator.history[GROUP][-1][1]
-    assert note.reason == "a member joins: " + "x" * 255
+    line = bench.coordinator.history[GROUP].lines[-1]
+    assert line.reason == "a member joins: " + "x" * 255
 
 
 def test_a_new_group_takes_the_place_of_another_kind_that_is_empty() -> None:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from logserver.broker.groups.coordinator import HISTORY_LINES_MAX
 from logserver.broker.groups.effects import Persist
+from logserver.broker.groups.history import HISTORY_LINES_MAX
 from logserver.broker.groups.replay import KINDS
 from logserver.broker.peer import Context, Deferred
 from logserver.storage.failing_files import FailingFiles
@@ -119,9 +119,9 @@ def test_the_history_of_a_group_is_bounded() -> None:
     bench = Steps()
     for _ in range(HISTORY_LINES_MAX + 5):
         bench.count()
-    lines = bench.coordinator.history[GROUP]
-    assert len(lines) == HISTORY_LINES_MAX
-    assert [note.generation for _, note in lines][-1] == HISTORY_LINES_MAX + 5
+    history = bench.coordinator.history[GROUP]
+    assert (len(history.lines), history.count) == (HISTORY_LINES_MAX, HISTORY_LINES_MAX + 5)
+    assert history.lines[-1].generation == HISTORY_LINES_MAX + 5
 
 
 def test_a_deleted_group_is_gone_with_its_offsets_and_timer() -> None:

@@ -1,0 +1,198 @@
+"""How a group gets on in one partition: its lag, how fast it reads, and what to call that.
+
+All of it comes from two numbers that are looked at every few seconds, the committed offset and the
+high watermark. One look a *window* ago (a minute or two) is kept to compare with:
+
+    then            now
+    committed 100   committed 400    300 records committed in the window
+    end       900   end      1100    200 records appended: the lag shrinks by 100 in a window
+
+    lag                  records between the committed offset and the end, those that are there
+    lag in time          the age of the next unread record
+    drain                how long the lag takes to vanish if all goes on like this
+
+and one word for it, `status`:
+
+    current   the next unread record came within the window, or there is none: the group keeps up
+    draining  it is further behind than that, and the lag shrinks
+    slow      it is further behind, reads on, and the lag does not shrink
+    stalled   it is further behind and has committed nothing in the whole window
+
+Whether it is further behind is told by our own looks (the next unread offset lies below what was
+the end a window ago), never by timestamps, which are the producers'. So a consumer that commits
+every five seconds is current however fast its topic grows, and one that has just been given its
+first record for a week is not stalled.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+CURRENT, DRAINING, SLOW, STALLED = "current", "draining", "slow", "stalled"
+SEVERITY = (CURRENT, DRAINING, SLOW, STALLED)
+"""From good to bad: a group is called what its worst partition is called."""
+
+NO_TIME_MS = -1
+NOT_SOUGHT = -1
+
+
+class Look(NamedTuple):
+    """What was seen at one moment of `Broker.uptime_ms`."""
+
+    uptime_ms: int
+    committed_offset: int
+    end_offset: int
+
+
+class Progress:
+    """A group in a partition. `topic_id` tells a recreated topic from the one before.
+
+    `unread_ms` is the wall clock time of the next unread record as the log has it, NO_TIME_MS where
+    that is not known. It belongs to `sought_offset`: while a helper looks for the time of the next
+    one, that of the one before is told.
+    """
+
+    __slots__ = (
+        "_earlier",
+        "_later",
+        "now",
+        "sought_offset",
+        "start_offset",
+        "topic_id",
+        "unread_ms",
+    )
+
+    def __init__(self, topic_id: bytes, look: Look, start_offset: int) -> None:
+        self.topic_id = topic_id
+        self.now = self._earlier = self._later = look
+        self.start_offset = start_offset
+        self.sought_offset = NOT_SOUGHT
+        self.unread_ms = NO_TIME_MS
+
+    def take(self, look: Look, start_offset: int, window_ms: int) -> None:
+        """One more look; the one to compare with is a window old, at most two.
+
+        A committed offset that goes back is a new beginning: somebody has set it.
+        """
+        if look.committed_offset < self.now.committed_offset:
+            self._earlier = self._later = look
+        elif look.uptime_ms - self._later.uptime_ms >= window_ms:
+            self._earlier, self._later = self._later, look
+        self.now = look
+        self.start_offset = start_offset
+        if not self.lag_count:
+            self.found(NOT_SOUGHT, NO_TIME_MS)
+
+    # Records and time
+
+    @property
+    def unread_offset(self) -> int:
+        """The next record to read; what retention has taken cannot be read any more."""
+        return max(self.now.committed_offset, self.start_offset)
+
+    @property
+    def lag_count(self) -> int:
+        """Records that are there and were not read."""
+        return max(0, self.now.end_offset - self.unread_offset)
+
+    @property
+    def removed_count(self) -> int:
+        """Records that retention or a delete has taken before they were read."""
+        return max(0, self.start_offset - self.now.committed_offset)
+
+    def found(self, offset: int, time_ms: int) -> None:
+        """The record at `offset` came at this time; NO_TIME_MS if nobody can tell."""
+        self.sought_offset = offset
+        self.unread_ms = time_ms
+
+    def lag_ms(self, wall_ms: int) -> int | None:
+        """How long the next unread record waits: 0 without one, None where nobody can tell."""
+        if not self.lag_count:
+            return 0
+        return max(0, wall_ms - self.unread_ms) if self.unread_ms >= 0 else None
+
+    # Speed
+
+    def rates(self, window_ms: int) -> tuple[float, float] | None:
+        """Records per second that were committed and appended; None before a window is over."""
+        span_ms = self.now.uptime_ms - self._earlier.uptime_ms
+        if span_ms < window_ms:
+            return None
+        committed = self.now.committed_offset - self._earlier.committed_offset
+        appended = self.now.end_offset - self._earlier.end_offset
+        return committed * 1000 / span_ms, appended * 1000 / span_ms
+
+    def status(self, window_ms: int) -> str | None:
+        """One of SEVERITY; None before a window is over."""
+        now, earlier = self.now, self._earlier
+        if not self.lag_count:
+            return CURRENT
+        if now.uptime_ms - earlier.uptime_ms < window_ms:
+            return None
+        if self.unread_offset >= earlier.end_offset:
+            return CURRENT
+        committed_count = now.committed_offset - earlier.committed_offset
+        if committed_count == 0:
+            return STALLED
+        return DRAINING if committed_count > now.end_offset - earlier.end_offset else SLOW
+
+    def drain_ms(self, window_ms: int) -> float | None:
+        """Until the lag is gone at the speed of the window: 0 for who is current, infinite where
+        it does not shrink, None before a window is over."""
+        status = self.status(window_ms)
+        if status in (None, CURRENT):
+            return None if status is None else 0.0
+        rates = self.rates(window_ms)
+        if status != DRAINING or rates is None:
+            return math.inf
+        return self.lag_count * 1000 / (rates[0] - rates[1])
+
+
+class Totals:
+    """A group in all its partitions that were looked at; `left_out_count` were not.
+
+    `oldest_ms` is the wall clock time of the unread record that waits longest, NO_TIME_MS for none.
+    `status` is the worst, `drain_ms` the longest of those that are known.
+    """
+
+    __slots__ = (
+        "drain_ms",
+        "lag_count",
+        "left_out_count",
+        "oldest_ms",
+        "partitions_count",
+        "slow_count",
+        "stalled_count",
+        "status",
+    )
+
+    def __init__(self) -> None:
+        self.partitions_count = self.left_out_count = 0
+        self.lag_count = self.slow_count = self.stalled_count = 0
+        self.oldest_ms = NO_TIME_MS
+        self.status: str | None = None
+        self.drain_ms: float | None = None
+
+    def add(self, progress: Progress, window_ms: int) -> None:
+        """Count one partition in."""
+        self.partitions_count += 1
+        lag_count = progress.lag_count
+        self.lag_count += lag_count
+        if lag_count and progress.unread_ms >= 0:
+            older = self.oldest_ms < 0 or progress.unread_ms < self.oldest_ms
+            self.oldest_ms = progress.unread_ms if older else self.oldest_ms
+        status = progress.status(window_ms)
+        if status is None:
+            return
+        self.slow_count += status == SLOW
+        self.stalled_count += status == STALLED
+        if self.status is None or SEVERITY.index(status) > SEVERITY.index(self.status):
+            self.status = status
+        drain_ms = progress.drain_ms(window_ms)
+        if drain_ms is not None:
+            self.drain_ms = max(drain_ms, self.drain_ms or 0.0)
+
+    def lag_ms(self, wall_ms: int) -> int:
+        """How long the oldest unread record waits; 0 where none is known to."""
+        return max(0, wall_ms - self.oldest_ms) if self.oldest_ms >= 0 else 0

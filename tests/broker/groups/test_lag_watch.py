@@ -1,0 +1,215 @@
+"""The watch: rounds in slices, what they find, what they cost at most."""
+
+from __future__ import annotations
+
+import pytest
+
+from logserver.broker.groups import lag_watch
+from logserver.broker.groups.lag_watch import ERRANDS_MAX, PAUSE_MS, ROUND_MS, LagWatch
+from logserver.broker.groups.progress import CURRENT, DRAINING, STALLED, Progress
+from tests.broker.groups.offsets_bench import GROUP, TOPIC, OffsetsBench
+
+WINDOW_MS = 60_000
+
+
+class LagBench(OffsetsBench):
+    """Thirty records, one a second, in partition 0; the last one came just now."""
+
+    def __init__(self, given: dict[str, str] | None = None) -> None:
+        super().__init__(given)
+        for second in range(-29, 1):
+            self.append(TOPIC, [self.now_ms + second * 1000])
+        self.sync()
+        self.last_ms = self.now_ms
+        self.pass_time(ROUND_MS)
+
+    def age_ms(self, offset: int) -> int:
+        """How long ago this record of partition 0 came."""
+        return self.now_ms - self.last_ms + (29 - offset) * 1000
+
+    def start(self) -> None:
+        """A real clock never stands at zero."""
+        super().start()
+        self.broker.uptime_ms = self.now_ms
+
+    @property
+    def watch(self) -> LagWatch:
+        """What is tested."""
+        return self.broker.coordinators.lag
+
+    def round(self, count: int = 1) -> None:
+        """Let rounds go by, helpers and all."""
+        for _ in range(count):
+            self.pass_time(ROUND_MS)
+            self.run_chores()
+            self.sync()
+
+    def progress(self, index: int = 0, group_id: str = GROUP) -> Progress:
+        """What is known of a partition of `orders`."""
+        return self.watch.groups[group_id].partitions[TOPIC, index]
+
+
+def test_a_round_finds_lag_in_records_and_time() -> None:
+    """Of every partition that was committed; the age is that of the next record."""
+    bench = LagBench()
+    bench.commit({0: 5, 1: 0})
+    bench.round()
+    assert set(bench.watch.groups[GROUP].partitions) == {(TOPIC, 0), (TOPIC, 1)}
+    assert bench.progress().lag_count == 25
+    assert bench.progress().lag_ms(bench.now_ms) == bench.age_ms(5)
+    assert (bench.progress(1).lag_count, bench.progress(1).lag_ms(bench.now_ms)) == (0, 0)
+    bench.commit({0: 29})
+    bench.round()
+    assert bench.progress().lag_count == 1
+    assert bench.progress().lag_ms(bench.now_ms) == bench.age_ms(29)
+    totals = bench.watch.groups[GROUP].totals
+    assert (totals.lag_count, totals.lag_ms(bench.now_ms)) == (1, bench.age_ms(29))
+
+
+def test_a_consumer_that_stops_is_stalled_and_then_draining() -> None:
+    """As its commits come or do not."""
+    bench = LagBench()
+    bench.commit({0: 5})
+    bench.round()
+    assert bench.progress().status(WINDOW_MS) is None
+    bench.round(WINDOW_MS // ROUND_MS)
+    assert bench.progress().status(WINDOW_MS) == STALLED
+    bench.commit({0: 15})
+    bench.round()
+    assert bench.progress().status(WINDOW_MS) == DRAINING
+    bench.commit({0: 30})
+    bench.round()
+    assert bench.progress().status(WINDOW_MS) == CURRENT
+
+
+def test_a_record_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A group that stands still costs no read."""
+    bench = LagBench()
+    bench.commit({0: 5})
+    bench.round()
+    sought: list[int] = []
+
+    def recent_time_ms(_log: object, offset: int) -> int:
+        sought.append(offset)
+        return 1
+
+    monkeypatch.setattr(lag_watch, "recent_time_ms", recent_time_ms)
+    bench.round(10)
+    assert sought == []
+    bench.commit({0: 6})
+    bench.round(10)
+    assert sought == [6]
+
+
+def test_what_is_cold_is_read_by_a_helper() -> None:
+    """After a start everything is; the time is known once the helper has come back."""
+    bench = LagBench()
+    bench.commit({0: 5})
+    bench.sync()
+    bench.restart()
+    bench.broker.uptime_ms = bench.now_ms
+    bench.pass_time(ROUND_MS)
+    assert bench.progress().lag_ms(bench.now_ms) is None
+    bench.run_chores()
+    assert bench.progress().lag_ms(bench.now_ms) == bench.age_ms(5)
+
+
+def test_only_so_many_errands_are_on_their_way() -> None:
+    """The others are sent with later rounds; each is answered in the end."""
+    bench = LagBench()
+    names = [f"group-{number}" for number in range(ERRANDS_MAX + 3)]
+    for name in names:
+        bench.find(name)
+        bench.commit({0: 5}, group_id=name)
+    bench.sync()
+    bench.restart()
+    bench.broker.uptime_ms = bench.now_ms
+    bench.pass_time(ROUND_MS)
+    assert len(bench.broker.due) == ERRANDS_MAX
+    bench.pass_time(ROUND_MS)
+    assert len(bench.broker.due) == ERRANDS_MAX
+    bench.run_chores()
+    bench.round()
+    assert all(bench.progress(0, name).lag_ms(bench.now_ms) for name in names)
+
+
+def test_a_round_over_many_offsets_is_cut_into_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others are served between two of them; the next round is due when the last has ended."""
+    bench = LagBench()
+    monkeypatch.setattr(lag_watch, "SLICE_COST", 12)
+    for number in range(20):
+        bench.commit({0: 1, 1: 0}, group_id=f"group-{number}")
+    rounds_count = bench.watch.rounds_count
+    bench.pass_time(ROUND_MS)
+    slices_count = 1
+    while bench.watch.rounds_count == rounds_count:
+        before = bench.watch.watched_count
+        bench.pass_time(PAUSE_MS)
+        assert bench.watch.watched_count - before <= 3
+        slices_count += 1
+    assert slices_count >= 20
+    assert bench.watch.watched_count == 40
+    assert bench.watch.round_ms == (slices_count - 1) * PAUSE_MS
+
+
+def test_a_jump_of_the_clock_is_one_round() -> None:
+    """Nobody catches up on rounds that were missed."""
+    bench = LagBench()
+    before = bench.watch.rounds_count
+    bench.pass_time(86_400_000)
+    assert bench.watch.rounds_count <= before + 1
+
+
+def test_what_is_beyond_the_limit_is_counted() -> None:
+    """Who is watched stays watched, and makes room when it goes."""
+    bench = LagBench({"logserver.group.lag.partitions.max": "3"})
+    bench.commit({0: 5, 1: 0})
+    bench.round()
+    bench.commit({0: 5, 1: 0}, group_id="another")
+    bench.round()
+    assert (bench.watch.watched_count, bench.watch.left_out_count) == (3, 1)
+    assert len(bench.watch.groups[GROUP].partitions) == 2
+    assert bench.watch.groups["another"].totals.left_out_count == 1
+    request = {"groups_names": [GROUP]}
+    assert bench.call(42, 2, request)["results"][0]["error_code"] == 0
+    bench.round(2)
+    assert (bench.watch.watched_count, bench.watch.left_out_count) == (2, 0)
+    assert set(bench.watch.groups) == {"another"}
+
+
+def test_a_topic_that_was_made_again_begins_anew() -> None:
+    """Its offsets went with the old one; nothing of that is left."""
+    bench = LagBench()
+    bench.commit({0: 5})
+    bench.round(20)
+    bench.delete(TOPIC)
+    bench.sync()
+    bench.create(TOPIC, 4)
+    bench.append(TOPIC, [bench.now_ms])
+    bench.sync()
+    bench.commit({0: 0})
+    bench.round()
+    assert (bench.progress().lag_count, bench.progress().status(WINDOW_MS)) == (1, None)
+
+
+def test_groups_and_topics_that_are_gone_are_not_watched() -> None:
+    """After the next round."""
+    bench = LagBench()
+    bench.commit({0: 5})
+    bench.round()
+    bench.delete(TOPIC)
+    bench.round()
+    assert (bench.watch.groups, bench.watch.watched_count) == ({}, 0)
+
+
+def test_a_coordinator_that_loads_again_is_passed_over() -> None:
+    """The round after that finds its groups again."""
+    bench = LagBench()
+    bench.commit({0: 5})
+    bench.round()
+    bench.coordinator.reload()
+    bench.pass_time(ROUND_MS)
+    assert bench.watch.watched_count == 0
+    bench.run_chores()
+    bench.round()
+    assert bench.progress().lag_count == 25
