@@ -114,6 +114,7 @@ def _advance(
         return member.member_epoch
     step.refresh_target()
     member = step.approach(member, resubscribed=resubscribed, owned=owned)
+    deadlines.rebalances.drop(member_id)
     deadlines.joins.drop(member_id)
     deadlines.sessions.set(member_id, now_ms + event.session_timeout_ms)
     deadlines.syncs.set(member_id, now_ms + event.rebalance_timeout_ms)

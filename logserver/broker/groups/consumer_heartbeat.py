@@ -75,8 +75,7 @@ def heartbeat(step: Step, event: ConsumerHeartbeat) -> None:
     )
     owned = request["topic_partitions"]
     reconciled = step.approach(member, resubscribed=resubscribed, owned=owned)
-    session_due_ms = step.now.uptime_ms + step.settings.session_timeout_ms
-    step.group.deadlines.sessions.set(member_id, session_due_ms)
+    _begin_session(step, known, member_id)
     response: Message = {
         "error_code": errors.NONE,
         "member_id": member_id,
@@ -86,6 +85,15 @@ def heartbeat(step: Step, event: ConsumerHeartbeat) -> None:
     if _wants_assignment(request) or reconciled.assigned != known.assigned:
         response["assignment"] = _assignment(reconciled.assigned)
     step.answer(event.deferred, response)
+
+
+def _begin_session(step: Step, known: Member, member_id: str) -> None:
+    """The member lives; what it may have owed as a classic one it does not owe any more."""
+    deadlines = step.group.deadlines
+    deadlines.sessions.set(member_id, step.now.uptime_ms + step.settings.session_timeout_ms)
+    if known.classic is not None:
+        deadlines.joins.drop(member_id)
+        deadlines.syncs.drop(member_id)
 
 
 def _check_size(step: Step, member_id: str) -> None:

@@ -178,3 +178,14 @@ def test_a_refusal_says_why_in_words(bench: ConsumerBench) -> None:
     message = bench.beat("m", 9)["error_message"]
     assert "greater member epoch (9)" in message
     assert "(2)" in message
+
+
+def test_a_classic_member_may_go_on_with_the_new_protocol(bench: ConsumerBench) -> None:
+    """Under its id; it does not owe a sync any more."""
+    bench.join("m1", "a")
+    joined = bench.classic_join("m2", "a", rebalance_ms=1000)
+    assert joined.code == errors.NONE
+    client = Client(bench, "m2", "a")
+    client.beat()
+    bench.pass_time(2000)
+    assert bench.state.members["m2"].classic is None
