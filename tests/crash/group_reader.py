@@ -1,10 +1,11 @@
-"""A consumer of one classic group that keeps a ledger: what it has read, committed, been promised.
+"""A consumer of one group that keeps a ledger: what it has read, committed, been promised.
 
 It is the only member of its group, so it leads it and reads every partition. Commits are pipelined:
 several are under way when the server dies. After a restart it goes on as a real client does, with
 the member id and generation that it has, and checks four promises:
 
-1. a member whose SyncGroup was answered is still a member, of that generation;
+1. a member whose SyncGroup (KIP-848: whose heartbeat) was answered is still a member, of that
+   generation (epoch) at least;
 2. a committed offset is at least the last one whose commit was answered (none goes back);
 3. it is at most the last one that was sent (nothing that was not read counts as read);
 4. what it reads from there on follows without a gap.
@@ -20,6 +21,7 @@ from typing import Any
 from logwire import errors
 from logwire.batch import iterate_batches
 from tests.crash.raw_client import (
+    CONSUMER_GROUP_HEARTBEAT,
     FIND_COORDINATOR,
     HEARTBEAT,
     JOIN_GROUP,
@@ -34,7 +36,7 @@ COMMITS_IN_FLIGHT_MAX = 5
 
 
 class GroupReader:
-    """One group, one member; a connection for the group and one to read by."""
+    """One classic group, one member; a connection for the group and one to read by."""
 
     def __init__(self, group_id: str, topic: str, partitions_count: int, random: Random) -> None:
         self.group_id = group_id
@@ -77,8 +79,11 @@ class GroupReader:
         """Whether the group knows us; it must, once it has answered a SyncGroup."""
         if self.synced_generation < 0:
             return False
-        request = {"group_id": self.group_id, "member_id": self.member_id}
-        request |= {"generation_id": self.synced_generation}
+        request = {
+            "group_id": self.group_id,
+            "member_id": self.member_id,
+            "generation_id": self.synced_generation,
+        }
         code = self.patiently(HEARTBEAT, request)["error_code"]
         if code == errors.NONE:
             self.generation = self.synced_generation
@@ -90,8 +95,8 @@ class GroupReader:
     def check_commits(self) -> None:
         """Committed offsets are within what was answered and what was sent; read from there."""
         wanted = {"name": self.topic, "partition_indexes": list(range(len(self.sent)))}
-        request = {"groups": [{"group_id": self.group_id, "topics": [wanted]}]}
-        request["require_stable"] = True
+        groups = [{"group_id": self.group_id, "topics": [wanted]}]
+        request = {"groups": groups, "require_stable": True}
         group = self.patiently(OFFSET_FETCH, request)["groups"][0]
         assert group["error_code"] == 0, group
         for row in group["topics"][0]["partitions"]:
@@ -212,3 +217,59 @@ class GroupReader:
                 self.receive_commit()
         self.client.close()
         self.fetcher.close()
+
+
+class ConsumerReader(GroupReader):
+    """The same in a group of KIP-848: the epoch takes the place of the generation."""
+
+    owned: list[dict[str, Any]] | None = None
+
+    def still_member(self) -> bool:
+        """A heartbeat says so, once one was answered; it may tell a newer epoch.
+
+        It names what is owned, as a client does whose last heartbeat was not answered: only so may
+        it be one epoch behind.
+        """
+        if self.synced_generation < 0:
+            return False
+        request = self.heartbeat(self.synced_generation) | {"topic_partitions": self.owned or []}
+        answer = self.patiently(CONSUMER_GROUP_HEARTBEAT, request)
+        assert answer["error_code"] == 0, f"a member was forgotten: {answer}"
+        self.take(answer)
+        return True
+
+    def join(self, *, until: str = "") -> None:
+        """Come in, or change the subscription; `until` leaves the request unanswered."""
+        epoch = max(0, self.synced_generation)
+        if not epoch:
+            self.member_id = f"{self.group_id}-{self.random.randrange(1 << 64):x}"
+        names = [self.topic, f"{self.topic}-{self.random.randrange(100)}"]
+        request = self.heartbeat(epoch, names)
+        if until:
+            self.client.send(CONSUMER_GROUP_HEARTBEAT, request)
+            return
+        answer = self.patiently(CONSUMER_GROUP_HEARTBEAT, request)
+        assert answer["error_code"] == 0, answer
+        self.take(answer)
+
+    def take(self, answer: dict[str, Any]) -> None:
+        """Epochs never go back."""
+        assert answer["member_epoch"] >= self.synced_generation, answer
+        self.generation = self.synced_generation = answer["member_epoch"]
+        if answer["assignment"] is not None:
+            self.owned = answer["assignment"]["topic_partitions"]
+
+    def heartbeat(self, epoch: int, names: list[str] | None = None) -> dict[str, Any]:
+        """Nothing but the epoch, or a subscription to these topics."""
+        return {
+            "group_id": self.group_id,
+            "member_id": self.member_id,
+            "member_epoch": epoch,
+            "instance_id": None,
+            "rack_id": None,
+            "rebalance_timeout_ms": SESSION_MS if names else -1,
+            "subscribed_topic_names": names,
+            "subscribed_topic_regex": None,
+            "server_assignor": None,
+            "topic_partitions": [] if not epoch else None,
+        }

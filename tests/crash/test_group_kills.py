@@ -1,14 +1,15 @@
 """kill -9 under group load, again and again on one data directory, also at delicate moments.
 
     load       in the middle of commits
-    join       between JoinGroup and SyncGroup of a new generation
+    join       between JoinGroup and SyncGroup of a new generation, or, in groups of KIP-848, before
+               the heartbeat of a new subscription is answered
     sync       after SyncGroup was sent, before it was answered
     loading    during the next start, twice, about when coordinators are loaded
     stop       during a clean stop
 
-Groups read a topic that grows meanwhile, and commit with five commits under way each; see
-`group_reader` for what is checked after each restart. Segments of `__consumer_offsets` are small,
-so that they roll and are compacted between the kills.
+Groups, half of them classic, read a topic that grows meanwhile, and commit with five commits under
+way each; see `group_reader` for what is checked after each restart. Segments of
+`__consumer_offsets` are small, so that they roll and are compacted between the kills.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from random import Random
 import pytest
 
 from logwire.batch import encode_batch
-from tests.crash.group_reader import GroupReader
+from tests.crash.group_reader import ConsumerReader, GroupReader
 from tests.crash.raw_client import RawClient
 from tests.server_process import ServerProcess
 
@@ -42,6 +43,8 @@ SETTINGS = {
     "offsets.topic.num.partitions": "5",
     "offsets.topic.segment.bytes": "1048576",
     "log.cleaner.backoff.ms": "200",
+    "group.consumer.max.session.timeout.ms": "120000",
+    "group.consumer.session.timeout.ms": "120000",
 }
 
 
@@ -66,8 +69,9 @@ class GroupLoad:
         client.create_topic(TOPIC, PARTITIONS_COUNT)
         client.close()
         self.readers = [
-            GroupReader(f"readers-{number}", TOPIC, PARTITIONS_COUNT, random)
-            for number in range(GROUPS_COUNT)
+            kind(f"{kind.__name__}-{number}", TOPIC, PARTITIONS_COUNT, random)
+            for number in range(GROUPS_COUNT // 2)
+            for kind in (GroupReader, ConsumerReader)
         ]
 
     def produce(self) -> None:
