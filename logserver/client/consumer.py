@@ -13,6 +13,7 @@ of one partition come in offset order; between partitions there is no order.
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Literal, NamedTuple, Self
@@ -112,6 +113,8 @@ class Consumer:
         with closing_on_error(self._data), closing_on_error(self._questions):
             for name in names:
                 self._assign(name, partitions, start, stop_at_end)
+        # One that is dropped without close(), as after a loop to the end, leaves no open socket.
+        self._finalizer = weakref.finalize(self, _close, self._data, self._questions)
 
     def __enter__(self) -> Self:
         return self
@@ -121,8 +124,7 @@ class Consumer:
 
     def close(self) -> None:
         """Close the connections; what was fetched and not consumed is forgotten."""
-        self._data.close()
-        self._questions.close()
+        self._finalizer()
 
     def __iter__(self) -> Iterator[ConsumerRecord]:
         """All records as they come, for ever, or up to the end with `stop_at_end`.
@@ -290,3 +292,8 @@ def _timestamp(start: Start) -> int:
     if start in ("beginning", "end"):
         return BEGINNING if start == "beginning" else END
     raise ValueError(f"start {start!r} is no offset, Timestamp, beginning or end")
+
+
+def _close(*clusters: Cluster) -> None:
+    for cluster in clusters:
+        cluster.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import uuid
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -237,6 +238,19 @@ def test_a_killed_server_is_found_again(start_server: Callable[..., ServerProces
             seen += islice(consumer, 140)
     assert [record.offset for record in seen] == list(range(200))
     assert indexes(seen) == list(range(200))
+
+
+def test_a_consumer_that_is_dropped_closes_its_connections(
+    kafka_bootstrap: str, topic: str
+) -> None:
+    """A loop to the end needs no `with`: no socket is left for the collector to complain about."""
+    consumer = Consumer(kafka_bootstrap, topic, start="beginning", stop_at_end=True)
+    assert sum(1 for _ in consumer) == COUNT
+    controls = [consumer._data.control(), consumer._questions.control()]
+    assert all(control.is_open for control in controls)
+    del consumer
+    gc.collect()
+    assert not any(control.is_open for control in controls)
 
 
 def test_a_server_that_stays_away_becomes_an_error(
