@@ -333,6 +333,7 @@ class Server:
         if uptime_ms - self._slow_tick_ms >= SLOW_TICK_MS:
             self._slow_tick_ms = uptime_ms
             self._slow_tick(uptime_ms)
+        self.cleaner.look(uptime_ms)
         if self.broker.commit.fenced and self.on_fenced is not None:
             self.on_fenced()
         self.turn()
@@ -348,7 +349,6 @@ class Server:
     def _slow_tick(self, uptime_ms: int) -> None:
         now_ms = self.now_ms()
         self._submit(self.background, self.broker.tick(now_ms))
-        self.cleaner.look(uptime_ms)
         self._close_overdue(uptime_ms)
         if uptime_ms - self._retention_ms >= self.config.log_retention_check_interval_ms:
             self._retention_ms = uptime_ms

@@ -57,7 +57,15 @@ from logwire.errors import ProtocolError
 
 from . import sparse
 from .compaction_output import Cleaned, Output, Pace
-from .compaction_records import Chosen, Section, choose, move_timestamps, note_keys
+from .compaction_records import (
+    GOES,
+    STAYS,
+    Chosen,
+    Section,
+    choose,
+    move_timestamps,
+    note_keys,
+)
 from .files import File, Files
 from .offset_map import OffsetMap
 from .scan import Header
@@ -116,6 +124,7 @@ class Compaction:
         "_files",
         "_job",
         "_map",
+        "_marks",
         "_pace",
         "end_offset",
         "keys_count",
@@ -135,9 +144,10 @@ class Compaction:
             for source in job.sources
             if source.end_offset > job.first_dirty_offset
         )
-        self._map = OffsetMap(
-            job.map_bytes, load_factor=job.map_load, keys_max=dirty, seed=job.seed
-        )
+        # A byte for each dirty offset, within the same memory; see `compaction_records`.
+        self._marks = bytearray(min(dirty, job.map_bytes // 4))
+        map_bytes = job.map_bytes - len(self._marks)
+        self._map = OffsetMap(map_bytes, load_factor=job.map_load, keys_max=dirty, seed=job.seed)
         self.end_offset = job.first_dirty_offset
         self.keys_count = self.mapped_bytes = self.read_bytes = self.written_bytes = 0
 
@@ -174,7 +184,8 @@ class Compaction:
                     self.mapped_bytes += stop - start
                     if header[5] & KEPT_WHOLE:
                         continue
-                    full = note_keys(_section(data, start, stop, header), first, put)
+                    section = _section(data, start, stop, header)
+                    full = note_keys(section, first, put, self._marks)
                     if full >= 0:
                         return full
             except ProtocolError as error:
@@ -248,36 +259,64 @@ class Compaction:
 
     def _clean_into(self, output: Output, file: File, source: Source, *, is_last: bool) -> None:
         job = self._job
-        newest = self._map.get
-        mapped_offset = self.end_offset - 1
         position = 0
         try:
             for data, start, stop, header in self._batches(file, source, 0):
                 position += stop - start
-                attributes = header[5]
-                if header[0] > mapped_offset or attributes & KEPT_WHOLE:
+                if header[0] >= self.end_offset or header[5] & KEPT_WHOLE:
                     output.keep(data, start, stop, header)
                     continue
-                is_expired = bool(attributes & DELETE_HORIZON) and job.now_ms >= header[7]
-                section = _section(data, start, stop, header)
-                chosen = choose(section, mapped_offset, newest, is_expired)
-                needs_horizon = chosen.has_tombstone and not attributes & DELETE_HORIZON
-                last_offset = header[0] + header[6]
-                stays_empty = (is_last and position == source.size_bytes) or (
-                    header[9] >= 0 and last_offset in job.last_offsets
+                keeps_header = (is_last and position == source.size_bytes) or (
+                    header[9] >= 0 and header[0] + header[6] in job.last_offsets
                 )
-                if not chosen.records_count and not stays_empty:
-                    output.drop()
-                elif chosen.records_count == header[12] and not needs_horizon:
+                mark = self._mark_of(header)
+                if mark == STAYS:
                     output.keep(data, start, stop, header)
-                elif chosen.records_count:
-                    horizon_ms = job.now_ms + job.delete_retention_ms if needs_horizon else None
-                    batch, max_timestamp_ms = rewrite(section.data, header, chosen, horizon_ms)
-                    output.write(batch, header, max_timestamp_ms)
+                elif mark == GOES:
+                    _lose(output, header, keeps_header)
                 else:
-                    output.write(without_records(header), header, header[8])
+                    self._clean_batch(output, data, start, stop, header, keeps_header)
         except ProtocolError as error:
             raise UncleanableError(f"{file.path}: {error}") from error
+
+    def _mark_of(self, header: Header) -> int:
+        """`STAYS` or `GOES` if the first look says so of the whole batch, else -1."""
+        low = header[0] - self._job.first_dirty_offset
+        high = low + header[6] + 1
+        last_offset = header[0] + header[6]
+        if low < 0 or high > len(self._marks) or last_offset >= self.end_offset or not header[12]:
+            return -1
+        marks = self._marks[low:high]
+        if marks.count(STAYS) == len(marks):
+            return STAYS
+        return GOES if marks.count(GOES) == header[12] else -1
+
+    def _clean_batch(
+        self,
+        output: Output,
+        data: bytes,
+        start: int,
+        stop: int,
+        header: Header,
+        keeps_header: bool,
+    ) -> None:
+        """Look at each record of a batch."""
+        job = self._job
+        attributes = header[5]
+        is_expired = bool(attributes & DELETE_HORIZON) and job.now_ms >= header[7]
+        section = _section(data, start, stop, header)
+        chosen = choose(section, self.end_offset - 1, self._map.get, is_expired)
+        needs_horizon = chosen.has_tombstone and not attributes & DELETE_HORIZON
+        if chosen.records_count == header[12] and not needs_horizon and chosen.records_count:
+            output.keep(data, start, stop, header)
+        elif chosen.records_count:
+            horizon_ms = job.now_ms + job.delete_retention_ms if needs_horizon else None
+            batch, max_timestamp_ms = rewrite(section.data, header, chosen, horizon_ms)
+            output.write(batch, header, max_timestamp_ms)
+        elif not header[12] and keeps_header:
+            output.keep(data, start, stop, header)
+        else:
+            _lose(output, header, keeps_header)
 
     # Reading
 
@@ -325,14 +364,22 @@ class Compaction:
             position += start
 
 
+def _lose(output: Output, header: Header, keeps_header: bool) -> None:
+    """All records of a batch go, and the batch with them if nobody needs its header."""
+    if keeps_header:
+        output.write(without_records(header), header, header[8])
+    else:
+        output.drop()
+
+
 def _section(data: bytes, start: int, stop: int, header: Header) -> Section:
     """The records of a batch, decompressed if need be. Raises ProtocolError."""
     codec = header[5] & CODEC_MASK
     position = start + HEADER_BYTES
     if not codec or position == stop:
-        return Section(data, position, stop, header[12], header[0])
+        return Section(data, position, stop, header[12], header[0], header[0] + header[6])
     records = decompress(codec, memoryview(data)[position:stop], DECOMPRESSED_BYTES_MAX)
-    return Section(records, 0, len(records), header[12], header[0])
+    return Section(records, 0, len(records), header[12], header[0], header[0] + header[6])
 
 
 def rewrite(

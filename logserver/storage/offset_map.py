@@ -25,6 +25,8 @@ ENTRY_BYTES: Final = HASH_BYTES + 8
 FREE: Final = bytes(HASH_BYTES)
 LOAD_MAX: Final = 0.75  # 2.5 slots are looked at for a key that is there; at Kafka's 0.9 it is 5.5
 SLOTS_COUNT_MIN: Final = 64
+NEW: Final = -1
+FULL: Final = -2
 
 
 class OffsetMap:
@@ -46,8 +48,11 @@ class OffsetMap:
         self.count = 0
         self.count_max = int(self._slots_count * load)
 
-    def put(self, key: bytes, offset: int) -> bool:
-        """Remember the newest offset of a key; False when the map is full and the key is new."""
+    def put(self, key: bytes, offset: int) -> int:
+        """Remember the newest offset of a key and return the one before it.
+
+        `NEW` for a key that was not there, `FULL` if there is no room for it.
+        """
         hashed = xxh3_128(key, self._seed)
         keys = self._keys
         position = hash(hashed) % self._slots_count * HASH_BYTES
@@ -55,16 +60,19 @@ class OffsetMap:
         while found != hashed:
             if found == FREE:
                 if self.count >= self.count_max:
-                    return False
+                    return FULL
                 keys[position : position + HASH_BYTES] = hashed
                 self.count += 1
-                break
+                self._offsets[position // HASH_BYTES] = offset
+                return NEW
             position += HASH_BYTES
             if position == self._end:
                 position = 0
             found = keys[position : position + HASH_BYTES]
-        self._offsets[position // HASH_BYTES] = offset
-        return True
+        position //= HASH_BYTES
+        before = self._offsets[position]
+        self._offsets[position] = offset
+        return before
 
     def get(self, key: bytes) -> int:
         """Return the newest offset of a key, -1 if the map does not know it."""

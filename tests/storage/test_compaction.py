@@ -307,3 +307,18 @@ def test_a_job_ends_before_it_touches_the_reserve_of_the_disk() -> None:
         list(Compaction(bench.files, bench.log.directory, job, no_pace).outputs())
     job = job._replace(reserve_bytes=free_bytes - size_bytes - 1000)
     assert len(list(Compaction(bench.files, bench.log.directory, job, no_pace).outputs())) == 1
+
+
+def test_batches_without_records_go_when_nobody_needs_them_any_more() -> None:
+    """The header that a producer needed goes once the producer is forgotten."""
+    bench = CompactionBench()
+    bench.write((b"a", b"old"), producer=(5, 0, 0))
+    bench.write((b"b", b"v"))
+    bench.write((b"a", b"new"))
+    bench.roll()
+    bench.compact()
+    assert [headers_of(data)[0][3] for data in bench.batches()] == [0, 1, 1]
+    bench.log.producers.entries.clear()
+    bench.checkpoint_offset = 0  # it was lost: all of the log is dirty again
+    bench.compact()
+    assert [headers_of(data)[0][0] for data in bench.batches()] == [1, 2]

@@ -7,7 +7,16 @@ from random import Random
 
 import pytest
 
-from logserver.storage.compaction_records import Section, choose, move_timestamps, note_keys
+from logserver.storage.compaction_records import (
+    GOES,
+    STAYS,
+    TOMBSTONE,
+    Section,
+    choose,
+    move_timestamps,
+    note_keys,
+)
+from logserver.storage.offset_map import FULL, NEW
 from logwire.batch import HEADER, HEADER_BYTES, Record, decode_batch, encode_batch
 from logwire.errors import ProtocolError
 
@@ -26,7 +35,7 @@ def random_batch(random: Random) -> bytes:
 def records_of(data: bytes) -> Section:
     """What the looks want to know of a batch."""
     header = HEADER.unpack_from(data)
-    return Section(data, HEADER_BYTES, len(data), header[12], header[0])
+    return Section(data, HEADER_BYTES, len(data), header[12], header[0], header[0] + header[6])
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -34,20 +43,30 @@ def test_keys_and_offsets_are_those_that_the_decoder_sees(seed: int) -> None:
     """From the asked offset on, null keys left out."""
     data = random_batch(Random(seed))
     found: list[tuple[bytes, int]] = []
+    known: dict[bytes, int] = {}
 
-    def put(key: bytes, offset: int) -> bool:
+    def put(key: bytes, offset: int) -> int:
         found.append((key, offset))
-        return True
+        before = known.get(key, NEW)
+        known[key] = offset
+        return before
 
-    assert note_keys(records_of(data), 1003, put) == -1
-    decoded = [(r.key, r.offset) for r in decode_batch(data)]
-    assert found == [(key, offset) for key, offset in decoded if key is not None and offset >= 1003]
+    marks = bytearray(60)
+    assert note_keys(records_of(data), 1003, put, marks) == -1
+    decoded = [record for record in decode_batch(data) if record.offset >= 1003]
+    assert found == [(r.key, r.offset) for r in decoded if r.key is not None]
+    for record in decoded:
+        if record.offset - 1003 < len(marks):
+            is_newest = record.key is not None and known[record.key] == record.offset
+            wanted = (TOMBSTONE if record.value is None else STAYS) if is_newest else GOES
+            assert marks[record.offset - 1003] == wanted
 
 
 def test_the_first_key_without_room_ends_the_look() -> None:
     """The answer is its offset."""
     data = bytes(encode_batch([(b"a", b"", (), 0), (b"b", b"", (), 0)], base_offset=7))
-    assert note_keys(records_of(data), 0, lambda key, _: key != b"b") == 8
+    put = {b"a": NEW, b"b": FULL}
+    assert note_keys(records_of(data), 0, lambda key, _: put[key], bytearray()) == 8
 
 
 def stays(record: Record, newest: dict[bytes, int], mapped_offset: int, expired: bool) -> bool:
@@ -106,10 +125,10 @@ def test_bytes_that_do_not_add_up_are_a_breach_and_nothing_worse(seed: int) -> N
     for count in (random.randint(1, 100), 1 << 31):
         for look in (
             lambda count: note_keys(
-                Section(bytes(data), 61, len(data), count, 0), 0, lambda *_: True
+                Section(bytes(data), 61, len(data), count, 0, 99), 0, lambda *_: NEW, bytearray(8)
             ),
             lambda count: choose(
-                Section(bytes(data), 61, len(data), count, 0), 99, lambda _: -1, True
+                Section(bytes(data), 61, len(data), count, 0, 99), 99, lambda _: -1, True
             ),
         ):
             with suppress(ProtocolError):
@@ -127,8 +146,17 @@ def test_bytes_that_do_not_add_up_are_a_breach_and_nothing_worse(seed: int) -> N
 )
 def test_a_record_must_end_where_it_says(section: bytes) -> None:
     """In both looks."""
-    whole = Section(section, 0, len(section), 1, 0)
+    whole = Section(section, 0, len(section), 1, 0, 0)
     with pytest.raises(ProtocolError):
-        note_keys(whole, 0, lambda *_: True)
+        note_keys(whole, 0, lambda *_: NEW, bytearray(8))
     with pytest.raises(ProtocolError):
         choose(whole, 9, lambda _: -1, False)
+
+
+def test_an_offset_behind_the_batch_is_a_breach() -> None:
+    """Else a record could make others go that were written after it."""
+    section = b"\x10\x00\x00\x7e\x02k\x02v\x00"  # offset delta 63
+    whole = Section(section, 0, len(section), 1, 10, 10)
+    with pytest.raises(ProtocolError, match="behind its batch"):
+        note_keys(whole, 0, lambda *_: NEW, bytearray(8))
+    assert note_keys(whole._replace(last_offset=73), 0, lambda *_: NEW, bytearray(8)) == -1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from logserver.storage.offset_map import ENTRY_BYTES, SLOTS_COUNT_MIN, OffsetMap
+from logserver.storage.offset_map import ENTRY_BYTES, FULL, NEW, SLOTS_COUNT_MIN, OffsetMap
 
 
 def test_the_map_answers_as_a_dictionary_does() -> None:
@@ -15,7 +15,7 @@ def test_the_map_answers_as_a_dictionary_does() -> None:
     known: dict[bytes, int] = {}
     for offset in range(20_000):
         key = random.choice(keys)
-        assert found.put(key, offset)
+        assert found.put(key, offset) == known.get(key, NEW)
         known[key] = offset
     assert found.count == len(known) <= found.count_max
     assert all(found.get(key) == known.get(key, -1) for key in keys)
@@ -26,10 +26,10 @@ def test_a_full_map_refuses_new_keys_and_takes_known_ones() -> None:
     """The caller learns that the round ends here."""
     found = OffsetMap(SLOTS_COUNT_MIN * ENTRY_BYTES, keys_max=10_000, seed=1)
     taken = 0
-    while found.put(b"key %d" % taken, taken):
+    while found.put(b"key %d" % taken, taken) != FULL:
         taken += 1
     assert taken == found.count_max == SLOTS_COUNT_MIN * 3 // 4
-    assert found.put(b"key 3", 99)
+    assert found.put(b"key 3", 99) == 3
     assert found.get(b"key 3") == 99
     assert found.get(b"key %d" % taken) == -1
 

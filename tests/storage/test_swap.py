@@ -239,7 +239,6 @@ def test_the_durable_end_follows_where_more_than_one_segment_is_not_durable() ->
     while bench.log.wants_maintenance:
         for run, finish in bench.log.maintenance():
             finish(run())
-    bench.settle = lambda: None  # type: ignore[method-assign] - nothing is synced meanwhile
     outputs = Compaction(bench.files, bench.log.directory, bench.job(), no_pace).outputs()
     swap.offer(bench.log, next(outputs), bench.now_ms, bench.ends.append)
     step(bench)
