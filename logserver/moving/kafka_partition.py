@@ -113,7 +113,7 @@ class _Import:
         files, source, target = self.files, self.source, self.target
         files.make_directory(target)
         bases = source.base_offsets
-        end_offset, last_base, position = source.log_start_offset, source.log_start_offset, 0
+        end_offset = last_base = position = 0  # of a log without a file: nothing is durable
         if bases:
             self.producers = producer_files.load(files, source.path, bases[0], bases[0]).states
             self._write_producers(bases[0])
@@ -122,7 +122,8 @@ class _Import:
             last_base = bases[-1]
             end_offset, position = self._active(last_base)
         if source.log_start_offset > (bases[0] if bases else 0):
-            retention.write_log_start(files, target, min(source.log_start_offset, end_offset))
+            start = min(source.log_start_offset, end_offset) if bases else source.log_start_offset
+            retention.write_log_start(files, target, start)
         if self.sparse_below:
             sparse.write(files, target, self.sparse_below)
         checkpoint.write_epochs(files, target, self._epochs())

@@ -197,6 +197,15 @@ def test_a_trimmed_log_begins_where_it_was_trimmed(bench: Bench) -> None:
     log.close(clean=False)
 
 
+def test_a_partition_without_any_file_goes_on_at_its_start(bench: Bench) -> None:
+    """Kafka makes one at its next start; so do we."""
+    bench.kafka.partition("t", 0, {})
+    (bench.kafka.path / "log-start-offset-checkpoint").write_text("0\n1\nt 0 9\n")
+    log = bench.open(bench.carry())
+    assert (log.log_start_offset, log.end_offset) == (9, 9)
+    log.close(clean=False)
+
+
 def test_an_empty_partition_goes_on_at_its_offset(bench: Bench) -> None:
     """Retention may have taken everything: the next record is not the first."""
     bench.kafka.partition("t", 0, {812: []})
