@@ -38,6 +38,8 @@ SEED = 20_260_101
 class ControlBench:
     """A broker in `/data`; `call` asks it, `sync` ends the group commit, `restart` starts anew."""
 
+    client_id = "bench"
+
     def __init__(self, given: dict[str, str] | None = None, files: Files | None = None) -> None:
         self.files: Files = files or RecordingFiles()
         self.config = load({"log.dirs": "/data", **(given or {})})
@@ -79,7 +81,9 @@ class ControlBench:
         """The response to a request, through the codec both ways; the context stays readable."""
         body = encode_request(api_key, version, request)
         decoded = decode_request(api_key, version, body)
-        self.context = Context(self.broker, self.peer, api_key, version, 0, "bench", self.now_ms)
+        self.context = Context(
+            self.broker, self.peer, api_key, version, 0, self.client_id, self.now_ms
+        )
         try:
             response = HANDLERS[api_key](self.broker, decoded, self.context)
         except Refusal as refusal:

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 # Clients cut their reasons at so many characters (KIP-800); history keeps no more.
 REASON_CHARACTERS_MAX = 255
 
+# A member id begins with so much of the name that its client gave: a string ends at 32,767 bytes.
+NAME_CHARACTERS_MAX = 255
+
 # In version 0 a member has as long to join as its session lasts.
 REBALANCE_TIMEOUT_VERSION = 1
 
@@ -108,7 +111,7 @@ def _join_event(broker: Broker, request: Message, context: Context) -> Join:
         context.api_version,
         request["member_id"],
         instance_id,
-        f"{name}-{UUID(int=broker.random.getrandbits(128), version=4)}",
+        f"{name[:NAME_CHARACTERS_MAX]}-{UUID(int=broker.random.getrandbits(128), version=4)}",
         context.client_id or "",
         f"/{context.client_host}",  # as Java prints an address: tools show it so
         session_timeout_ms,

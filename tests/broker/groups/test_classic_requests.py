@@ -46,6 +46,20 @@ def test_a_member_id_begins_with_the_name_that_the_client_gave() -> None:
     assert str(static["member_id"]).startswith("pod-3-")
 
 
+def test_a_client_with_the_longest_name_there_is_gets_an_id_all_the_same() -> None:
+    """Name and number together would not fit into a string."""
+    bench = GroupsBench()
+    bench.client_id = "\u20ac" * 10_922
+    pending = bench.join()
+    assert pending.code == errors.MEMBER_ID_REQUIRED
+    assert str(pending["member_id"]).startswith("\u20ac" * 255 + "-")
+    instance = "i" * 32_767
+    static = bench.join(group_instance_id=instance)
+    bench.pass_time(13_000)
+    assert static.code == errors.NONE
+    assert bench.group.roster.static_member_id(instance) == static["member_id"]
+
+
 def test_the_assignment_is_told_when_the_disk_has_it() -> None:
     """Not before: a broker that comes back would not know of it."""
     bench = GroupsBench()
