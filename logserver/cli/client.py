@@ -61,10 +61,10 @@ def list_clients(every: bool, http: str, as_json: bool) -> None:
         )
 
 
-def ask(address: str, path: str) -> Any:
+def ask(address: str, path: str, *, timeout_s: float = TIMEOUT_S) -> Any:
     """A JSON page of the server's HTTP port. Raises CommandError."""
     try:
-        with urllib.request.urlopen(f"http://{address}{path}", timeout=TIMEOUT_S) as answer:
+        with urllib.request.urlopen(f"http://{address}{path}", timeout=timeout_s) as answer:
             return json.load(answer)
     except urllib.error.HTTPError as error:
         raise CommandError(

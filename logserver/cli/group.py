@@ -10,7 +10,8 @@ import click
 from logserver.cli.completion import complete_group
 from logserver.cli.connect import open_admin
 from logserver.cli.group_reset import reset_offsets
-from logserver.cli.output import Cell, count, duration, print_facts, print_json, print_table
+from logserver.cli.group_status import Told, ask_server, http_option
+from logserver.cli.output import Cell, count, duration, moment, print_facts, print_json, print_table
 from logserver.cli.pages import PageGroup, bootstrap_option, json_option
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 KINDS = frozenset({"", "classic", "consumer"})
 """Of groups that commit offsets; a server that does not know types leaves them empty."""
+REBALANCES_MAX = 10
+"""Shown to people; JSON has all that the server keeps."""
 
 
 @click.group(
@@ -38,6 +41,7 @@ def group() -> None:
     """List and describe groups, their lag, and set their offsets anew.
 
     A group's lag is told in records, and in time: how old the next record is that it has not read.
+    STATUS is current, draining, slow or stalled; docs/groups.md says what that means.
     """
 
 
@@ -88,21 +92,27 @@ def list_groups(
 @group.command()
 @click.argument("name", metavar="GROUP", shell_complete=complete_group)
 @bootstrap_option
+@http_option
 @json_option
-def describe(name: str, bootstrap: str, as_json: bool) -> None:
-    """Show the members of GROUP, what they read, and how far behind they are."""
+def describe(name: str, bootstrap: str, http: str | None, as_json: bool) -> None:
+    """Show the members of GROUP, how far behind they are, and why it rebalanced."""
     with open_admin(bootstrap) as admin:
         found = admin.groups.describe(name)
         lags = admin.groups.lag(found)
+        told = ask_server(admin, bootstrap, http, [name])
     readers = {key: one for one in found.members for key in one.partitions}
     rows = [
-        _lag_document(lag)
+        _lag_document(name, lag, told)
         | {"member_id": getattr(readers.get((lag.topic, lag.partition)), "member_id", None)}
         for lag in lags
     ]
     if as_json:
-        print_json(_document(found, rows))
+        print_json(_document(found, rows, told))
         return
+    _print_group(found, rows, told)
+
+
+def _print_group(found: "Group", rows: list[dict[str, Any]], told: Told) -> None:
     facts: dict[str, Cell] = {"group": found.group_id, "type": found.group_type}
     facts["state"] = found.state
     if found.epoch >= 0:
@@ -112,6 +122,9 @@ def describe(name: str, bootstrap: str, as_json: bool) -> None:
         "members": len(found.members),
         "lag": _behind(rows),
     }
+    if found.group_id in told.groups:
+        of_group = told.of_group(found.group_id)
+        facts |= {"status": of_group["status"], "drain": _duration(of_group["drain_ms"] or None)}
     print_facts(facts)
     if found.members:
         print()
@@ -131,34 +144,59 @@ def describe(name: str, bootstrap: str, as_json: bool) -> None:
         )
     if rows:
         print()
-        _print_lags(rows)
+        _print_lags(rows, with_status=found.group_id in told.groups)
+    rebalances = told.rebalances(found.group_id)
+    if rebalances:
+        print()
+        _print_rebalances(rebalances[-REBALANCES_MAX:])
+
+
+def _print_rebalances(rebalances: list[dict[str, Any]]) -> None:
+    print_table(
+        ("rebalanced", "epoch", "reason", "client", "host", "member"),
+        [
+            (
+                moment(one["time_ms"]),
+                one["generation"],
+                one["reason"],
+                one["client_id"] or None,
+                one["client_host"].removeprefix("/") or None,
+                one["member_id"],
+            )
+            for one in rebalances
+        ],
+    )
 
 
 @group.command()
 @click.argument("names", nargs=-1, metavar="[GROUP]...", shell_complete=complete_group)
 @bootstrap_option
+@http_option
 @json_option
-def lag(names: tuple[str, ...], bootstrap: str, as_json: bool) -> None:
+def lag(names: tuple[str, ...], bootstrap: str, http: str | None, as_json: bool) -> None:
     """Show how far groups are behind, in records and in time.
 
     With a GROUP for each of its partitions, without one a line for each group there is.
     """
     with open_admin(bootstrap) as admin:
+        told = ask_server(admin, bootstrap, http, names)
         documents = []
         for found in _named(admin, names) if names else _all(admin):
-            rows = [_lag_document(one) for one in admin.groups.lag(found)]
-            documents.append({"group": found.group_id, "state": found.state, **_totals(rows)})
-            documents[-1]["partitions"] = rows
+            name = found.group_id
+            rows = [_lag_document(name, one, told) for one in admin.groups.lag(found)]
+            documents.append({"group": name, "state": found.state, **_totals(rows)})
+            documents[-1] |= {**told.of_group(name), "partitions": rows}
     if as_json:
         print_json(documents)
     elif names:
         for at, one in enumerate(documents):
             if len(documents) > 1:
                 print(("\n" if at else "") + one["group"])
-            _print_lags(one["partitions"])
+            _print_lags(one["partitions"], with_status=one["group"] in told.groups)
     elif documents:
+        columns = ("group", "state", "partitions", "lag", "behind")
         print_table(
-            ("group", "state", "partitions", "lag", "behind"),
+            columns + _STATUS if told.groups else columns,
             [
                 (
                     one["group"],
@@ -166,6 +204,7 @@ def lag(names: tuple[str, ...], bootstrap: str, as_json: bool) -> None:
                     len(one["partitions"]),
                     one["lag_count"],
                     _duration(one["lag_ms"] or None),
+                    *(_status(one) if told.groups else ()),
                 )
                 for one in documents
             ],
@@ -226,7 +265,7 @@ def _all(admin: "Admin") -> "Iterator[Group]":
                 raise
 
 
-def _document(found: "Group", rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _document(found: "Group", rows: list[dict[str, Any]], told: Told) -> dict[str, Any]:
     return {
         "group": found.group_id,
         "type": found.group_type,
@@ -248,12 +287,14 @@ def _document(found: "Group", rows: list[dict[str, Any]]) -> dict[str, Any]:
             for one in found.members
         ],
         **_totals(rows),
+        **told.of_group(found.group_id),
         "partitions": rows,
+        "rebalances": told.rebalances(found.group_id),
     }
 
 
-def _lag_document(one: "PartitionLag") -> dict[str, Any]:
-    return dict(one._asdict())
+def _lag_document(group_id: str, one: "PartitionLag", told: Told) -> dict[str, Any]:
+    return one._asdict() | told.of_partition(group_id, one.topic, one.partition)
 
 
 def _totals(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -274,10 +315,17 @@ def _duration(ms: int | None) -> str | None:
     return None if ms is None else duration(ms)
 
 
-def _print_lags(rows: list[dict[str, Any]]) -> None:
+_STATUS = ("status", "drain")
+
+
+def _status(document: dict[str, Any]) -> tuple[Cell, Cell]:
+    return document["status"], _duration(document["drain_ms"] or None)
+
+
+def _print_lags(rows: list[dict[str, Any]], *, with_status: bool) -> None:
     columns = ("topic", "partition", "committed", "end", "lag", "behind")
     print_table(
-        columns,
+        columns + _STATUS if with_status else columns,
         [
             (
                 row["topic"],
@@ -286,6 +334,7 @@ def _print_lags(rows: list[dict[str, Any]]) -> None:
                 row["log_end_offset"],
                 row["lag_count"],
                 _duration(row["lag_ms"] or None),
+                *(_status(row) if with_status else ()),
             )
             for row in rows
         ],

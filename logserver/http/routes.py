@@ -27,7 +27,7 @@ from logserver.statistics import PageReader, PartitionsReader
 Handler = Callable[[Request], Awaitable[Response]]
 DOCUMENTS_PER_TURN = 64
 """Some 300 us, the cost of a few dozen produce requests."""
-TURN_CHARACTERS = 16_384
+TURN_CHARACTERS = 8192
 """So many characters of JSON take as long."""
 
 

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 ROUND_MS = 5000
 SLICE_COST = 100
 PAUSE_MS = 25
-# In units of a look at one partition, which takes 3 us; to find a time in a hot segment takes 30.
-SEEK_COST = 10
+# In units of a look at one partition, which takes 3 us; to find a time in a hot segment takes 15.
+SEEK_COST = 5
 ERRANDS_MAX = 8
 
 TopicPartition = tuple[str, int]

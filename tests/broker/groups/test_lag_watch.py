@@ -137,6 +137,7 @@ def test_a_round_over_many_offsets_is_cut_into_slices(monkeypatch: pytest.Monkey
     """Others are served between two of them; the next round is due when the last has ended."""
     bench = LagBench()
     monkeypatch.setattr(lag_watch, "SLICE_COST", 12)
+    monkeypatch.setattr(lag_watch, "SEEK_COST", 10)
     for number in range(20):
         bench.commit({0: 1, 1: 0}, group_id=f"group-{number}")
     rounds_count = bench.watch.rounds_count
