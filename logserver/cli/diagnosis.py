@@ -187,6 +187,15 @@ def server_figures(http: str) -> list[Check]:
     return [*checks, _descriptors(figures), *_disk(figures), *_syncs(figures), *_knocks(figures)]
 
 
+def beside(bootstrap: str, http: str) -> str:
+    """The HTTP address to look at where none was given: that port, on the host of the Kafka port.
+
+    The figures of a server on this machine would say nothing about one on another.
+    """
+    host = bootstrap.split(",")[0].strip().rpartition(":")[0]
+    return f"{host or bootstrap}:{http.rpartition(':')[2]}"
+
+
 def _page(http: str, path: str) -> str:
     try:
         with urllib.request.urlopen(f"http://{http}{path}", timeout=TIMEOUT_S) as answer:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from logserver.cli.client import http_option
 from logserver.cli.exits import Exit, printable
@@ -46,6 +47,8 @@ def doctor(
     """
     from logserver.cli import diagnosis
 
+    if context.get_parameter_source("http") is ParameterSource.DEFAULT:
+        http = diagnosis.beside(bootstrap, http)
     checks, cluster = diagnosis.kafka_port(bootstrap)
     if cluster is not None:
         checks += diagnosis.advertised(bootstrap, cluster)
