@@ -185,7 +185,7 @@ _BOUNDS = (
     _bound("share", "session.timeout.ms", 45_000, 60_000),
     _bound("share", "record.lock.duration.ms", 15_000, 60_000),
     _bound("share", "delivery.count.limit", 2, 10),
-    _bound("share", "partition.max.record.locks", 100, 10_000),
+    _bound("share", "partition.max.record.locks", 100, 4000),
     _bound("share", "assignment.interval.ms", 0, 15_000),
     _bound("streams", "heartbeat.interval.ms", 5000, 15_000),
     _bound("streams", "session.timeout.ms", 45_000, 60_000),

@@ -112,7 +112,8 @@ def format_value(value: Value) -> str | None:
         return "true" if value else "false"
     if isinstance(value, tuple):
         return ",".join(value)
-    return str(value)
+    # Java writes 1.8E308.
+    return str(value).replace("e+", "E") if isinstance(value, float) else str(value)
 
 
 def at_least(low: float) -> Check:
