@@ -211,8 +211,10 @@ class Broker:
         return self.exit_code
 
     def _signal(self, number: signal.Signals) -> None:
+        """To the server; a SIGKILL and a standstill also to the process that compacts for it."""
+        send = os.kill if number is signal.SIGTERM else os.killpg
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, number)
+            send(self.pid, number)
 
     def _bury(self) -> None:
         assert self._control is not None
