@@ -7,6 +7,7 @@ import errno
 import pytest
 
 from logserver.storage.failing_files import FailingFiles
+from logserver.storage.mark import Mark
 from logserver.storage.simulated_files import MemoryFiles
 from logwire import errors
 from tests.broker.data_bench import DataBench, batch
@@ -141,6 +142,26 @@ def test_a_mark_that_cannot_be_synced_fences_and_says_why(
     assert not bench.broker.writable
     told = [one.message for one in caplog.records if "is fenced" in one.message]
     assert len(told) == 1
+
+
+@pytest.mark.parametrize("kind", ["pwrite", "open"])
+def test_a_mark_that_finds_no_room_fences_nothing(kind: str) -> None:
+    """It is a lower bound and may lag: a full disk mends itself, and then the mark follows."""
+    files = FailingFiles(MemoryFiles(), error=errno.ENOSPC, kinds={kind}, for_good=True)
+    bench = DataBench(files=files)
+    bench.durable("d")
+    bench.send("d", batch(4))
+    bench.sync()
+    bench.now_ms += 1000
+    files.fail_at = files.matching_count + 1
+    chores(bench)
+    assert files.failed_count >= 1
+    assert not bench.directory.fenced
+    assert bench.broker.writable
+    files.fail_at = 0
+    bench.now_ms += 1000
+    chores(bench)
+    assert Mark.load(files, bench.directory.path).entries["d-0"].offset == 4
 
 
 def test_retention_drops_what_is_too_old(bench: DataBench) -> None:

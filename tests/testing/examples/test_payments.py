@@ -7,7 +7,13 @@ test is `pay`; the broker is real, so what fails here is what would fail in prod
 from __future__ import annotations
 
 import pytest
-from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
 
 from logserver.testing import Broker
 
@@ -34,16 +40,11 @@ def pay(bootstrap: str, account: str, amounts: list[int], timeout_s: float = 10)
 
 
 def paid(bootstrap: str) -> list[int]:
-    """What the log says."""
+    """What the log says, from its beginning to its end."""
     consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": "auditor",
-            "auto.offset.reset": "earliest",
-            "enable.partition.eof": True,
-        }
+        {"bootstrap.servers": bootstrap, "group.id": "auditor", "enable.partition.eof": True}
     )
-    consumer.subscribe(["payments"])
+    consumer.assign([TopicPartition("payments", 0, OFFSET_BEGINNING)])
     amounts = []
     while (message := consumer.poll(10)) is not None and message.error() is None:
         amounts.append(int(message.value() or b""))
