@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from logserver.broker.groups.consumer_member import union
 from logwire import errors
 
 if TYPE_CHECKING:
@@ -48,9 +49,7 @@ def not_found(group_id: str, code: int, message: str | None) -> Message:
 
 
 def _member(group: ConsumerGroup, member: Member) -> Message:
-    owned = {t: set(numbers) for t, numbers in member.assigned.items()}
-    for topic_id, numbers in member.revoking.items():
-        owned.setdefault(topic_id, set()).update(numbers)
+    owned = union(member.assigned, member.revoking)
     target = group.state.target_of(member.member_id)
     return {
         "member_id": member.member_id,

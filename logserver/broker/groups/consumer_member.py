@@ -88,6 +88,11 @@ def with_epoch(partitions: Mapping[bytes, Iterable[int]], epoch: int) -> Owned:
     return {topic_id: dict.fromkeys(numbers, epoch) for topic_id, numbers in partitions.items()}
 
 
+def union(one: Owned, other: Owned) -> Owned:
+    """The partitions of both."""
+    return {t: {**one.get(t, {}), **other.get(t, {})} for t in dict.fromkeys((*one, *other))}
+
+
 def metadata_fields(member: Member) -> Message:
     """The value of its ConsumerGroupMemberMetadata record."""
     classic = member.classic

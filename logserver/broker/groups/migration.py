@@ -4,7 +4,7 @@
                 its members become members of a consumer group that happen to speak the classic
                 protocol, owning what their leader had given them
     downgrade   the last member of the consumer protocol leaves such a group: the others are a
-                classic group again, at the same generation, with what they were meant to own
+                classic group again, at the same generation, with what they own
 
 Nobody stops reading for it. Classic members notice nothing but a rebalance. The records of the old
 kind are deleted and those of the new kind written in one batch, so that a restart finds one of the
@@ -25,6 +25,7 @@ from logserver.broker.groups.classic_state import CONSUMER, STABLE, Limits
 from logserver.broker.groups.consumer_member import (
     ClassicMetadata,
     Member,
+    union,
     with_epoch,
     without_epochs,
 )
@@ -159,7 +160,7 @@ def can_downgrade(step: Step, leaving: Collection[Member]) -> bool:
 def downgrade(step: Step, leaving: Collection[Member], reason: str, who: str) -> None:
     """Put a classic group in the place of the group; with a `reason` it rebalances at once.
 
-    Without one everybody has, or will get at the next sync, what it was meant to own.
+    Without one everybody must have what it is meant to own.
     """
     classic = _downgraded(step, {member.member_id for member in leaving})
     step.erase_group()
@@ -183,9 +184,12 @@ def _downgraded(step: Step, leaving: set[str]) -> ClassicGroup:
             classic.roster.add(_classic_member(member))
     classic.protocol_name = protocol = classic.roster.select_protocol()
     for old in classic.roster:
-        target = state.target_of(old.member_id)
+        member = state.members[old.member_id]
         version = protocol_version(old.protocols[protocol])
-        old.assignment = classic_assignment(step.cluster, target, version)
+        # What it has and not what it is meant to have, as Kafka says: until it has joined again it
+        # goes on reading, and the group may be upgraded before that.
+        has = without_epochs(union(member.assigned, member.revoking))
+        old.assignment = classic_assignment(step.cluster, has, version)
     classic.transition(STABLE)
     return classic
 

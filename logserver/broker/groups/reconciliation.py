@@ -35,6 +35,7 @@ from logserver.broker.groups.consumer_member import (
     UNREVOKED_PARTITIONS,
     Member,
     Owned,
+    union,
 )
 from logwire import errors
 from logwire.errors import Refusal
@@ -97,7 +98,7 @@ def _drop_unsubscribed(member: Member, goal: Goal) -> Member:
     if not dropped:
         return member
     kept = {t: owned for t, owned in member.assigned.items() if t in goal.topic_ids}
-    revoking = _union(member.revoking, dropped)
+    revoking = union(member.revoking, dropped)
     if _still_owns(goal.owned, revoking):
         return member.advance(member.member_epoch, UNREVOKED_PARTITIONS, kept, revoking)
     return member.advance(member.member_epoch, member.state, kept, member.revoking)
@@ -123,13 +124,9 @@ def _approach(member: Member, goal: Goal, epoch: int) -> Member:
     if revoking and _still_owns(goal.owned, revoking):
         return member.advance(epoch, UNREVOKED_PARTITIONS, kept, revoking)
     state = UNRELEASED_PARTITIONS if unreleased else STABLE
-    return member.advance(goal.epoch, state, _union(kept, gained), NONE_OWNED)
+    return member.advance(goal.epoch, state, union(kept, gained), NONE_OWNED)
 
 
 def _put(owned: dict[bytes, dict[int, int]], topic_id: bytes, partitions: dict[int, int]) -> None:
     if partitions:
         owned[topic_id] = partitions
-
-
-def _union(one: Owned, other: Owned) -> Owned:
-    return {t: {**one.get(t, {}), **other.get(t, {})} for t in dict.fromkeys((*one, *other))}

@@ -246,6 +246,22 @@ def test_topics_that_do_not_exist_any_more_are_left_out() -> None:
     assert assigned(group, bench.ids[0]) == {}
 
 
+def test_what_classic_members_still_read_is_not_given_away_by_a_quick_return() -> None:
+    """Back to classic and forth again before any of them has joined: nothing is free."""
+    bench = Classic()
+    bench.upgrade()
+    client = Client(bench, "new", "a")
+    client.beat()
+    client.leave()
+    group = is_classic(bench.groups[GROUP])
+    parts = [assigned(group, member_id)["a"] for member_id in bench.ids]
+    assert parts == [[0, 1], [2, 3]]
+    bench.upgrade()
+    again = Client(bench, "newer", "a")
+    again.beat()
+    assert again.count == 0
+
+
 def test_assignments_are_written_in_the_version_of_their_member() -> None:
     """As far as there is one."""
     versions = [b"\0\1rest", b"\0\x63", b"\xff\xff", b"", b"\0"]
