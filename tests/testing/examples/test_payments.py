@@ -42,7 +42,12 @@ def pay(bootstrap: str, account: str, amounts: list[int], timeout_s: float = 10)
 def paid(bootstrap: str) -> list[int]:
     """What the log says, from its beginning to its end."""
     consumer = Consumer(
-        {"bootstrap.servers": bootstrap, "group.id": "auditor", "enable.partition.eof": True}
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": "auditor",
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 10,  # the end is told once a fetch has found nothing
+        }
     )
     consumer.assign([TopicPartition("payments", 0, OFFSET_BEGINNING)])
     amounts = []
