@@ -18,7 +18,14 @@ import click
 from logserver.cli.app import app
 from logserver.cli.exits import EXIT_MEANINGS
 from logserver.cli.serve import help_page
-from logserver.config import BROKER_KEYS, GROUP_KEYS, TOPIC_KEYS, Key, format_value
+from logserver.config import (
+    BROKER_KEYS,
+    CLIENT_METRICS_KEYS,
+    GROUP_KEYS,
+    TOPIC_KEYS,
+    Key,
+    format_value,
+)
 from logserver.statistics.layout import (
     BUILD_INFO,
     GROUP_METRICS,
@@ -48,6 +55,23 @@ Every command, as `logserver COMMAND --help` prints it. This page is written by
 
 | code | meaning |
 |---:|---|
+"""
+
+CLIENTS = """\
+## What clients measure of themselves
+
+Clients that know KIP-714 (Java from 3.7 on, librdkafka from 2.5 on) push their own figures once a
+subscription asks for them; there is none at first. With Kafka's tools:
+
+    kafka-client-metrics.sh --bootstrap-server localhost:9092 --alter --name latency \\
+        --metrics org.apache.kafka.producer.request.latency. --interval 30000 \\
+        --match client_id=payments-.*
+
+`org.apache.kafka.producer.request.latency.avg` is then
+`kafka_client_producer_request_latency_avg` here, with the labels `client_id`, `group`, `software`
+and `version`. Clients that share these share a series: sums add up, of a gauge the last push
+counts, and of its values for several nodes or partitions the largest. A series is gone three
+intervals after its last push. Keys: [configuration](configuration.md#client-metrics).
 """
 
 METRICS_INTRO = """\
@@ -143,6 +167,7 @@ def metrics_page() -> str:
         for metric in GROUP_METRICS
     ]
     parts += ["## Each group\n", _table(columns, groups)]
+    parts.append(CLIENTS)
     bounds = next(metric for metric in METRICS if metric.bounds)
     seconds = ", ".join(f"{bound / bounds.divisor:g}" for bound in bounds.bounds)
     parts.append(f"## Buckets\n\nHistograms of durations have bounds at (seconds):\n{seconds}.\n")
@@ -169,6 +194,14 @@ def configuration_page() -> str:
             _table(below, _rows_below(TOPIC_KEYS)),
             "## Groups\n",
             _table(below, _rows_below(GROUP_KEYS)),
+            "## Client metrics\n",
+            _table(
+                ("key", "type", "default", "meaning"),
+                [
+                    (f"`{key.name}`", _type(key), _default(key), _prose(key.doc))
+                    for key in CLIENT_METRICS_KEYS.values()
+                ],
+            ),
         ]
     )
 
