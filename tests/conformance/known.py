@@ -1,6 +1,6 @@
 """known.toml: the tests of a suite that may fail, each with the reason why.
 
-A table per kind of reason, `test id = why` in it; an id may be a glob (`Class.*`):
+A table per kind of reason, `test id = why` in it; an id may be a glob (`Class.test*`):
 
     as-kafka      fails in the same way against Apache Kafka 4.3.1 that was set up the same way
     transactions  needs transactions, which this server does not have yet
@@ -38,17 +38,12 @@ class Known(NamedTuple):
     exact: dict[str, Reason]
     globs: dict[str, Reason]
 
-    def entry(self, test: str) -> str:
-        """The id or glob that covers a test, or ''. The longest glob that fits counts."""
-        if test in self.exact:
-            return test
-        fitting = (glob for glob in self.globs if fnmatchcase(test, escaped(glob)))
-        return max(fitting, key=len, default="")
-
     def reason(self, test: str) -> Reason | None:
-        """Why this test may fail; None when it may not."""
-        entry = self.entry(test)
-        return self.exact.get(entry) or self.globs.get(entry)
+        """Why this test may fail; None when it may not. The longest glob that fits counts."""
+        if test in self.exact:
+            return self.exact[test]
+        fitting = [glob for glob in self.globs if fnmatchcase(test, escaped(glob))]
+        return self.globs[max(fitting, key=len)] if fitting else None
 
 
 class Verdict(NamedTuple):
@@ -93,27 +88,18 @@ def load(folder: Path) -> Known:
 
 
 def judge(outcomes: Iterable[Outcome], known: Known) -> Verdict:
-    """Hold a suite's outcomes against its known.toml.
-
-    A glob covers whole classes, in which a test may pass by luck (one that only asks the client):
-    it is unexpected when all pass that it covers.
-    """
+    """Hold a suite's outcomes against its known.toml."""
     verdict = Verdict([], [], {}, {}, [])
-    covering: dict[str, set[str]] = {}
     for outcome in outcomes:
         reason = known.reason(outcome.test)
-        covering.setdefault(known.entry(outcome.test), set()).add(outcome.status)
         if outcome.status == "skipped":
             verdict.skipped.append(outcome.test)
-        elif outcome.status == "failed" and reason is None:
-            verdict.failed[outcome.test] = outcome.message
-        elif outcome.status == "failed" and reason is not None:
-            verdict.known[outcome.test] = reason
-        else:
+        elif outcome.status == "passed":
             verdict.passed.append(outcome.test)
-            if outcome.test in known.exact:
+            if reason is not None:
                 verdict.unexpected.append(outcome.test)
-    verdict.unexpected.extend(
-        glob for glob in known.globs if covering.get(glob, set()) == {"passed"}
-    )
+        elif reason is None:
+            verdict.failed[outcome.test] = outcome.message
+        else:
+            verdict.known[outcome.test] = reason
     return verdict

@@ -120,12 +120,13 @@ func group(ctx context.Context, server string, more ...kgo.Opt) error {
 		return err
 	}
 	defer client.Close()
-	lags, err := kadm.NewClient(client).Lag(ctx, topic)
+	committed, err := kadm.NewClient(client).FetchOffsets(ctx, topic)
 	if err != nil {
 		return err
 	}
-	lag := lags[topic]
-	return checks.First(lag.Error(), checks.Equal("lag", lag.Lag.Total(), int64(0)))
+	sum := int64(0)
+	committed.Each(func(one kadm.OffsetResponse) { sum += one.At })
+	return checks.First(committed.Error(), checks.Equal("committed", sum, int64(records)))
 }
 
 func described(ctx context.Context, admin *kadm.Client, name string) error {
