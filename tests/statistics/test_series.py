@@ -1,5 +1,6 @@
 """Series in a memory file: whole or not there, and written in pieces."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,22 @@ def test_a_version_is_written_once_and_in_pieces(path: str) -> None:
     writer.publish_some(2, lambda: pytest.fail("asked twice in a round"), limit=2)
     assert list(read_series(path)) == ROWS
     writer.publish_some(2, lambda: pytest.fail("nothing has changed"))
+
+
+def test_rows_are_asked_for_bit_by_bit(path: str) -> None:
+    """Whoever makes them does not make all of them at once."""
+    made: list[Series] = []
+
+    def rows() -> Iterator[Series]:
+        for row in ROWS:
+            made.append(row)
+            yield row
+
+    writer = SeriesWriter(path)
+    writer.publish_some(1, rows, limit=2)
+    assert made == ROWS[:2]
+    writer.publish_some(1, rows, limit=2)
+    assert list(read_series(path)) == made == ROWS
 
 
 def test_a_reader_keeps_the_version_that_it_began(path: str) -> None:

@@ -36,11 +36,11 @@ def explain_groups(
     broker: Broker, wall_ms: int, only: Collection[str] = ()
 ) -> Iterator[dict[str, Any]]:
     """A document for each group, or for some that are named."""
+    names = dict.fromkeys(only)
     for coordinator in list(broker.coordinators.by_index.values()):
-        for group_id in list(coordinator.groups):
-            if (only and group_id not in only) or group_id not in coordinator.groups:
-                continue
-            yield _group_document(broker, coordinator, group_id, wall_ms)
+        for group_id in names or list(coordinator.groups):
+            if group_id in coordinator.groups:
+                yield _group_document(broker, coordinator, group_id, wall_ms)
 
 
 def _group_document(
@@ -91,8 +91,9 @@ def explain_lag(
 ) -> Iterator[dict[str, Any]]:
     """A document for each group and partition that is watched, or for some groups."""
     watch = broker.coordinators.lag
-    for group_id, group in list(watch.groups.items()):
-        if only and group_id not in only:
+    for group_id in dict.fromkeys(only) or list(watch.groups):
+        group = watch.groups.get(group_id)
+        if group is None:
             continue
         for (topic, index), progress in list(group.partitions.items()):
             yield {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
 from logserver.broker.groups import lag_watch
@@ -10,6 +12,7 @@ from logserver.broker.groups.progress import CURRENT, DRAINING, STALLED, Progres
 from tests.broker.groups.offsets_bench import GROUP, TOPIC, OffsetsBench
 
 WINDOW_MS = 60_000
+LIMIT = 12
 
 
 class LagBench(OffsetsBench):
@@ -186,11 +189,11 @@ def test_a_topic_that_was_made_again_begins_anew() -> None:
     bench.delete(TOPIC)
     bench.sync()
     bench.create(TOPIC, 4)
-    bench.append(TOPIC, [bench.now_ms])
+    bench.append(TOPIC, [bench.now_ms] * 7)
     bench.sync()
-    bench.commit({0: 0})
+    bench.commit({0: 5})
     bench.round()
-    assert (bench.progress().lag_count, bench.progress().status(WINDOW_MS)) == (1, None)
+    assert (bench.progress().lag_count, bench.progress().status(WINDOW_MS)) == (2, None)
 
 
 def test_groups_and_topics_that_are_gone_are_not_watched() -> None:
@@ -214,3 +217,76 @@ def test_a_coordinator_that_loads_again_is_passed_over() -> None:
     bench.run_chores()
     bench.round()
     assert bench.progress().lag_count == 25
+
+
+class Life:
+    """Groups commit, topics grow and shrink and go; after each round all lag is counted anew."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = Random(seed)
+        self.bench = LagBench({"logserver.group.lag.partitions.max": str(LIMIT)})
+        self.topics = [TOPIC, "clicks"]
+        self.bench.create("clicks", 2)
+        self.bench.sync()
+
+    def step(self) -> None:
+        """One of the things that happen."""
+        random, bench = self.random, self.bench
+        topic = random.choice(self.topics)
+        group = f"group-{random.randrange(5)}"
+        partition = bench.broker.partitions_by_name.get((topic, random.randrange(2)))
+        match random.choice(["append", "append", "commit", "commit", "trim", "delete", "topic"]):
+            case "append" if partition is not None:
+                bench.append(topic, [bench.now_ms] * random.randrange(1, 9), partition.index)
+                bench.sync()
+            case "commit" if partition is not None:
+                offset = random.randrange(partition.high_watermark + 1)
+                bench.commit({partition.index: offset}, topic, group_id=group)
+            case "trim" if partition is not None:
+                start = partition.log.log_start_offset
+                partition.log.trim(random.randint(start, partition.high_watermark))
+            case "delete":
+                bench.call(42, 2, {"groups_names": [group]})
+            case "topic" if random.random() < 0.2:
+                if partition is None:
+                    bench.create(topic, 2)
+                else:
+                    bench.delete(topic)
+                bench.sync()
+
+    def check(self) -> None:
+        """What is watched is what there is, up to the limit."""
+        bench, watch = self.bench, self.bench.watch
+        expected = {}
+        for coordinator in bench.broker.coordinators.by_index.values():
+            for group, topics in coordinator.offsets.by_group.items():
+                for topic, partitions in topics.items():
+                    for index, committed in partitions.items():
+                        partition = bench.broker.partitions_by_name[topic, index]
+                        unread = max(committed.offset, partition.log.log_start_offset)
+                        expected[group, topic, index] = partition.high_watermark - unread
+        found = {
+            (group_id, *key): progress.lag_count
+            for group_id, watched in watch.groups.items()
+            for key, progress in watched.partitions.items()
+        }
+        assert found.items() <= expected.items()
+        assert len(found) == watch.watched_count <= LIMIT
+        assert len(expected) == watch.watched_count + watch.left_out_count
+        for watched in watch.groups.values():
+            lags = [progress.lag_count for progress in watched.partitions.values()]
+            totals = watched.totals
+            assert (totals.lag_count, totals.partitions_count) == (sum(lags), len(lags))
+            for progress in watched.partitions.values():
+                assert progress.lag_ms(bench.now_ms) is not None
+
+
+@pytest.mark.parametrize("seed", range(15))
+def test_every_round_sees_what_a_count_of_everything_sees(seed: int) -> None:
+    """Whatever happened between two rounds; with a limit that is often reached."""
+    life = Life(seed)
+    for _ in range(25):
+        for _ in range(life.random.randrange(6)):
+            life.step()
+        life.bench.round(2)  # what made room in the first is taken in the second
+        life.check()
