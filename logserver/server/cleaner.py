@@ -1,9 +1,9 @@
 """The cleaner: starts a process for each compaction and hands its outputs to the broker.
 
-Ten times a second it is asked to look. When nothing is under way and `log.cleaner.backoff.ms` has gone
-by since the last look that found nothing, the broker is asked for a job; the next one follows at
-once when there was one. The process gets the job through a memory file, as it may be larger than a
-pipe takes without waiting, and answers with lines on a pipe that the loop watches (see
+Ten times a second it is asked to look. When nothing is under way and `log.cleaner.backoff.ms` has
+gone by since the last look that found nothing, the broker is asked for a job; the next one follows
+at once when there was one. The process gets the job through a memory file, as it may be larger than
+a pipe takes without waiting, and answers with lines on a pipe that the loop watches (see
 `cleaner_process`).
 
 A process that ends without a word is a failed job: the log rests, others have their turn. Two
