@@ -176,3 +176,18 @@ def test_nobody_hears_of_an_address_that_was_only_tried(
     assert main(["group", "lag", group, "--bootstrap", broker.bootstrap]) == Exit.OK
     told = capsys.readouterr()
     assert (told.err, "STATUS" in told.out) == ("", False)
+
+
+def test_after_a_restart_lag_is_known_and_speed_is_not(
+    broker: Broker, group: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The records are cold then, and a helper finds their time; a window begins anew."""
+    broker.restart()
+    broker.jump(ROUND_S)
+    with urlopen(f"http://{broker.http}/lag?group={group}") as answer:
+        first, _ = json.load(answer)
+    assert first["lag_count"] > 0
+    assert first["lag_ms"] >= 3 * WINDOW_S * 1000
+    assert (first["status"], first["committed_per_s"]) == (None, None)
+    document = as_json(capsys, broker, "describe", group)
+    assert (document["status"], document["rebalances"]) == (None, [])

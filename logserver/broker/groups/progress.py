@@ -30,8 +30,9 @@ import math
 from typing import NamedTuple
 
 CURRENT, DRAINING, SLOW, STALLED = "current", "draining", "slow", "stalled"
-SEVERITY = (CURRENT, DRAINING, SLOW, STALLED)
-"""From good to bad: a group is called what its worst partition is called."""
+SEVERITY = (CURRENT, None, DRAINING, SLOW, STALLED)
+"""From good to bad: a group is called what its worst partition is called. None: too early to say,
+so a group is not current before all of its partitions are known to be."""
 
 NO_TIME_MS = -1
 NOT_SOUGHT = -1
@@ -124,7 +125,7 @@ class Progress:
         return committed * 1000 / span_ms, appended * 1000 / span_ms
 
     def status(self, window_ms: int) -> str | None:
-        """One of SEVERITY; None before a window is over."""
+        """One of SEVERITY."""
         now, earlier = self.now, self._earlier
         if not self.lag_count:
             return CURRENT
@@ -153,11 +154,11 @@ class Totals:
     """A group in all its partitions that were looked at; `left_out_count` were not.
 
     `oldest_ms` is the wall clock time of the unread record that waits longest, NO_TIME_MS for none.
-    `status` is the worst, `drain_ms` the longest of those that are known.
+    `status` is the worst, `drain_ms` the longest of those that are known; None without a status.
     """
 
     __slots__ = (
-        "drain_ms",
+        "_drain_ms",
         "lag_count",
         "left_out_count",
         "oldest_ms",
@@ -172,7 +173,7 @@ class Totals:
         self.lag_count = self.slow_count = self.stalled_count = 0
         self.oldest_ms = NO_TIME_MS
         self.status: str | None = None
-        self.drain_ms: float | None = None
+        self._drain_ms = 0.0
 
     def add(self, progress: Progress, window_ms: int) -> None:
         """Count one partition in."""
@@ -183,15 +184,17 @@ class Totals:
             older = self.oldest_ms < 0 or progress.unread_ms < self.oldest_ms
             self.oldest_ms = progress.unread_ms if older else self.oldest_ms
         status = progress.status(window_ms)
-        if status is None:
-            return
         self.slow_count += status == SLOW
         self.stalled_count += status == STALLED
-        if self.status is None or SEVERITY.index(status) > SEVERITY.index(self.status):
+        is_first = self.partitions_count == 1
+        if is_first or SEVERITY.index(status) > SEVERITY.index(self.status):
             self.status = status
-        drain_ms = progress.drain_ms(window_ms)
-        if drain_ms is not None:
-            self.drain_ms = max(drain_ms, self.drain_ms or 0.0)
+        self._drain_ms = max(self._drain_ms, progress.drain_ms(window_ms) or 0.0)
+
+    @property
+    def drain_ms(self) -> float | None:
+        """Until all lag is gone; infinite where some does not shrink."""
+        return None if self.status is None else self._drain_ms
 
     def lag_ms(self, wall_ms: int) -> int:
         """How long the oldest unread record waits; 0 where none is known to."""

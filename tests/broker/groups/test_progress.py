@@ -141,5 +141,17 @@ def test_a_group_is_what_its_worst_partition_is() -> None:
     assert totals.drain_ms == draining.drain_ms(WINDOW_MS)
     totals.add(stalled, WINDOW_MS)
     assert (totals.status, totals.drain_ms, totals.lag_ms(9000)) == (STALLED, math.inf, 6000)
-    assert (totals.partitions_count, totals.stalled_count, totals.slow_count) == (3, 1, 0)
-    assert totals.lag_count == draining.lag_count + 10
+    totals.add(played([(10, 20)]), WINDOW_MS)
+    assert totals.status == STALLED
+    assert (totals.partitions_count, totals.stalled_count, totals.slow_count) == (4, 1, 0)
+    assert totals.lag_count == draining.lag_count + 20
+
+
+def test_a_group_is_not_current_before_all_of_it_is_known_to_be() -> None:
+    """In whatever order its partitions are looked at."""
+    current, early = played([(10, 10)]), played([(10, 20)])
+    for order in ([current, early], [early, current]):
+        totals = Totals()
+        for progress in order:
+            totals.add(progress, WINDOW_MS)
+        assert (totals.status, totals.drain_ms) == (None, None)
