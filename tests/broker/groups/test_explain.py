@@ -16,8 +16,8 @@ from logserver.broker.groups.explain import (
     group_series,
 )
 from logserver.statistics.layout import GROUP_METRICS
+from tests.broker.groups.lag_bench import LagBench
 from tests.broker.groups.offsets_bench import GROUP, TOPIC
-from tests.broker.groups.test_lag_watch import LagBench
 
 WINDOW_ROUNDS = 13
 
