@@ -167,7 +167,7 @@ def consumer_group_command(bench: Bench) -> None:
     reset = ("--reset-offsets", "--topic", bench.topic, "--to-earliest", "--execute")
     ended_well(bench.tool(main, *group, *reset), rf"readers\s+{bench.topic}\s+0\s+0")
     offsets = ("--delete-offsets", "--topic", bench.topic)
-    ended_well(bench.tool(main, *group, *offsets), "successful")
+    ended_well(bench.tool(main, *group, *offsets), "Successful")
     ended_well(bench.tool(main, "--delete", *group), "successful")
 
 
