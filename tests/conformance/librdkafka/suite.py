@@ -26,6 +26,12 @@ CRATE = "4.10.0+2.12.1"
 SPEAKS = "3.9.0"
 # What its maintainers call the smoke, less the two files that need no broker.
 SMOKE = ("0001", "0012", "0017", "0022", "0030", "0039", "0049", "0087", "0103")
+PROTOCOLS = ("classic", "consumer")
+# The files whose consumers are members of groups: they run once for each protocol.
+GROUP_FILES = (
+    *("0018", "0022", "0026", "0029", "0030", "0033", "0045", "0050", "0056", "0084", "0089"),
+    *("0091", "0102", "0106", "0113", "0116", "0118", "0120", "0122", "0130", "0137", "0153"),
+)
 # What its scenario "default" asks of a broker.
 SETTINGS = {"num.partitions": "4", "auto.create.topics.enable": "true"}
 FILE_TIMEOUT_S = 240.0
@@ -47,24 +53,32 @@ def run_suite(selection: Selection) -> Iterator[Outcome]:
     tests = place / "librdkafka/tests"
     numbers = sorted({path.name[:4] for path in tests.glob("0[0-9][0-9][0-9]-*.c*")})
     for number in SMOKE if selection.smoke else numbers:
-        if selection.only == "*" or selection.only.startswith(number):
-            yield from (one for one in run_file(tests, number) if selection.takes(one.test))
+        if not (selection.smoke or selection.only == "*" or selection.only.startswith(number)):
+            continue
+        for protocol in PROTOCOLS if number in GROUP_FILES else PROTOCOLS[:1]:
+            outcomes = run_file(tests, number, protocol)
+            yield from (one for one in outcomes if selection.smoke or selection.takes(one.test))
 
 
-def run_file(tests: Path, number: str) -> Iterator[Outcome]:
-    """One file against a fresh server: what one test leaves behind must not fail another."""
+def run_file(tests: Path, number: str, protocol: str) -> Iterator[Outcome]:
+    """One file against a fresh server: what one test leaves behind must not fail another.
+
+    Tests of the consumer protocol (KIP-848) have `@consumer` behind their names.
+    """
+    suffix = "" if protocol == PROTOCOLS[0] else f"@{protocol}"
     with tempfile.TemporaryDirectory() as directory, fresh_server(SETTINGS) as server:
         configuration = Path(directory) / "test.conf"
         configuration.write_text(f"bootstrap.servers={server.bootstrap}\n")
         environment = {
             "TESTS": number,
+            "TEST_CONSUMER_GROUP_PROTOCOL": protocol,
             "RDKAFKA_TEST_CONF": str(configuration),
             "TEST_KAFKA_VERSION": SPEAKS,
             "LD_LIBRARY_PATH": "../src:../src-cpp",
             "KAFKA_PATH": str(stand_in(Path(directory))),
             "BROKERS": server.bootstrap,
         }
-        log = tests.parent.parent / f"{number}.txt"
+        log = tests.parent.parent / f"{number}{suffix}.txt"
         words = ["./test-runner", "-p1", "-Q", "-E", "-L", "-K"]
         done = run(words, timeout_s=FILE_TIMEOUT_S, folder=tests, environment=environment, log=log)
     outcomes = list(parse(done.output))
@@ -72,7 +86,7 @@ def run_file(tests: Path, number: str) -> Iterator[Outcome]:
         # It broke off without its summary, as it does when a test leaves threads behind.
         name = BROKEN.search(done.output)
         outcomes = [Outcome(name[1] if name else number, "failed", done.tail(300))]
-    yield from outcomes
+    yield from (one._replace(test=one.test + suffix) for one in outcomes)
 
 
 def parse(output: str) -> Iterator[Outcome]:
