@@ -32,6 +32,7 @@ from logserver.broker.groups.migration import (
     downgrade,
     protocol_version,
 )
+from logserver.broker.groups.reconciliation import require_known_state
 from logwire import errors
 from logwire.errors import ProtocolError, Refusal
 from logwire.messages.consumer_protocol import decode_subscription
@@ -60,6 +61,8 @@ def _join(step: Step, event: Join) -> Message:
         return join_refused(event.api_version, member_id, errors.MEMBER_ID_REQUIRED)
     known, replaces = _find(step, event, member_id)
     subscription = _subscription(event)
+    owned = _owned(step, subscription)
+    require_known_state(known, owned)
     # From here on nothing is refused.
     if replaces:
         known = replace_static(step, known, member_id)
@@ -83,7 +86,7 @@ def _join(step: Step, event: Join) -> Message:
         step.erase_unused_regexes()
     found = find_topics(step)
     step.refresh_epoch(resubscribed or found, "a classic member joins", member_id)
-    epoch = _advance(step, member, event, subscription, resubscribed=resubscribed)
+    epoch = _advance(step, member, event, owned, resubscribed=resubscribed)
     return {
         "error_code": errors.NONE,
         "generation_id": epoch,
@@ -96,11 +99,10 @@ def _join(step: Step, event: Join) -> Message:
 
 
 def _advance(
-    step: Step, member: Member, event: Join, subscription: Message, *, resubscribed: bool
+    step: Step, member: Member, event: Join, owned: list[Message], *, resubscribed: bool
 ) -> int:
     """Bring the member to its target, or the group to the classic protocol; returns its epoch."""
     state, deadlines = step.state, step.group.deadlines
-    owned = _owned(step, subscription)
     member_id, now_ms = member.member_id, step.now.uptime_ms
     if can_downgrade(step, ()):
         # The last member of the consumer protocol came back as a classic one.

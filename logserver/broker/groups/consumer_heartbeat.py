@@ -25,6 +25,7 @@ from logserver.broker.groups.consumer_member import (
     Owned,
 )
 from logserver.broker.groups.consumer_regex import check_regex, find_topics
+from logserver.broker.groups.reconciliation import require_known_state
 from logwire import errors
 from logwire.errors import Refusal
 
@@ -57,6 +58,7 @@ def heartbeat(step: Step, event: ConsumerHeartbeat) -> None:
     member_id = request["member_id"] or event.new_member_id
     _check_size(step, member_id)
     known = _find(step, request, member_id)
+    require_known_state(known, request["topic_partitions"])
     regex = request.get("subscribed_topic_regex")
     if regex and regex != known.topic_regex and regex not in step.state.regexes:
         check_regex(regex)

@@ -22,7 +22,7 @@ Kafka's class: org.apache.kafka.coordinator.group.modern.consumer.CurrentAssignm
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
@@ -55,18 +55,30 @@ class Goal(NamedTuple):
     topic_ids: AbstractSet[bytes]
     resubscribed: bool
     is_free: Callable[[bytes, int], bool]
-    owned: Iterable[Message] | None
+    owned: Collection[Message] | None
+
+
+def require_known_state(member: Member, owned: Collection[Message] | None) -> None:
+    """Raises Refusal (FENCED_MEMBER_EPOCH) for a member in a state that only a newer server knows.
+
+    It has to give up everything and to join again.
+    """
+    if member.state == UNKNOWN_STATE and (owned is None or owned):
+        raise Refusal(
+            errors.FENCED_MEMBER_EPOCH,
+            "The consumer group member is in a unknown state. The member must abandon all its "
+            "partitions and rejoin.",
+        )
 
 
 def reconcile(member: Member, goal: Goal) -> Member:
     """The member one step nearer to its target; the same object when it can do nothing now.
 
-    Raises Refusal (FENCED_MEMBER_EPOCH) for a member in a state that only a newer version knows:
-    it has to give up everything and join again.
+    It must have passed `require_known_state`.
     """
     if member.state == UNKNOWN_STATE:
-        if goal.owned is None or list(goal.owned):
-            raise Refusal(errors.FENCED_MEMBER_EPOCH, UNKNOWN_STATE_MESSAGE)
+        assert goal.owned is not None
+        assert not goal.owned
         return _approach(member, goal, goal.epoch)
     if member.state == STABLE and member.member_epoch == goal.epoch:
         return _drop_unsubscribed(member, goal) if goal.resubscribed else member
@@ -75,13 +87,7 @@ def reconcile(member: Member, goal: Goal) -> Member:
     return _approach(member, goal, member.member_epoch)
 
 
-UNKNOWN_STATE_MESSAGE = (
-    "The consumer group member is in a unknown state. The member must abandon all its partitions "
-    "and rejoin."
-)
-
-
-def _still_owns(owned: Iterable[Message] | None, partitions: Owned) -> bool:
+def _still_owns(owned: Collection[Message] | None, partitions: Owned) -> bool:
     """Whether the member owns one of these partitions, as far as anybody knows."""
     if owned is None:
         return True

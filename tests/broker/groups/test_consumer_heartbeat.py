@@ -6,9 +6,16 @@ from typing import Any
 
 import pytest
 
-from logserver.broker.groups.consumer_member import LEAVE_STATIC_EPOCH
+from logserver.broker.groups.consumer_member import LEAVE_STATIC_EPOCH, assignment_fields
 from logwire import errors
-from tests.broker.groups.consumer_bench import REBALANCE_MS, Client, ConsumerBench, settle
+from logwire.messages.group_records import encode_key, encode_value
+from tests.broker.groups.consumer_bench import (
+    GROUP,
+    REBALANCE_MS,
+    Client,
+    ConsumerBench,
+    settle,
+)
 
 
 @pytest.fixture
@@ -189,3 +196,18 @@ def test_a_classic_member_may_go_on_with_the_new_protocol(bench: ConsumerBench) 
     client.beat()
     bench.pass_time(2000)
     assert bench.state.members["m2"].classic is None
+
+
+def test_a_member_that_a_newer_server_wrote_begins_anew(bench: ConsumerBench) -> None:
+    """Its state is not known here: refused before anything is written, until it owns nothing."""
+    client = Client(bench, "m", "a")
+    client.beat()
+    key = {"group_id": GROUP, "member_id": "m"}
+    value = {**assignment_fields(bench.state.members["m"]), "state": 9}
+    name = "ConsumerGroupCurrentMemberAssignment"
+    bench.state.apply(name, key, value)
+    bench.records.append((encode_key(name, key), encode_value(name, 0, value)))
+    assert bench.beat("m", 2, rack_id="new").code == errors.FENCED_MEMBER_EPOCH
+    client.owned, client.epoch = {}, 0
+    assert client.beat() == errors.NONE
+    assert (client.count, bench.group.state_name) == (4, "Stable")

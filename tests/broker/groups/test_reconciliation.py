@@ -13,7 +13,7 @@ from logserver.broker.groups.consumer_member import (
     UNREVOKED_PARTITIONS,
     Member,
 )
-from logserver.broker.groups.reconciliation import Goal, reconcile
+from logserver.broker.groups.reconciliation import Goal, reconcile, require_known_state
 from logwire import errors
 from logwire.errors import Refusal
 
@@ -138,8 +138,10 @@ def test_a_member_in_a_state_from_the_future_has_to_begin_anew() -> None:
     """It is fenced until it owns nothing."""
     member = Member("m", 5, 4, UNKNOWN_STATE, owned_by({1}))
     case = Case(UNKNOWN_STATE, {1}, set(), {1}, None, set(), (6, STABLE, {1}, set()))
-    with pytest.raises(Refusal) as refused:
-        reconcile(member, goal(case))
-    assert refused.value.code == errors.FENCED_MEMBER_EPOCH
+    for owned in (None, [{"topic_id": A, "partitions": [1]}]):
+        with pytest.raises(Refusal) as refused:
+            require_known_state(member, owned)
+        assert refused.value.code == errors.FENCED_MEMBER_EPOCH
+    require_known_state(member, [])
     after = reconcile(member, goal(case)._replace(owned=[]))
     assert (after.member_epoch, after.state) == (6, STABLE)
