@@ -7,6 +7,7 @@ has put it into the cache. Whatever a program is missing for is skipped, but not
 
 from __future__ import annotations
 
+import faulthandler
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +36,7 @@ def test_the_quick_part_of_a_suite_is_green(name: str, require_tool: Callable[[s
         pytest.skip(f"needs {' and '.join(NEEDS_IF_THERE[name])}")
     if name in CACHED_ONLY and not cache.is_installed(name):
         pytest.skip("takes minutes to compile: make conformance does")
+    faulthandler.cancel_dump_traceback_later()  # pytest's, after a minute: a suite takes longer
     outcomes = outcomes_of(SUITES[name], Selection(smoke=True), kafka=False, again=True)
     verdict = judge(outcomes, load(HERE / name))
     assert verdict.green, (verdict.failed, verdict.unexpected)
