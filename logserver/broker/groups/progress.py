@@ -45,9 +45,17 @@ class Look(NamedTuple):
     committed_offset: int
     end_offset: int
 
+    @property
+    def lag_count(self) -> int:
+        """Records between both, as if all were still there."""
+        return self.end_offset - self.committed_offset
+
 
 class Progress:
     """A group in a partition. `topic_id` tells a recreated topic from the one before.
+
+    `unread_offset` is the next record to read: what retention has taken before `start_offset` can
+    not be read any more. `lag_count` are the records from there to the end.
 
     `unread_ms` is the wall clock time of the next unread record as the log has it, NO_TIME_MS where
     that is not known. It belongs to `sought_offset`: while a helper looks for the time of the next
@@ -57,19 +65,20 @@ class Progress:
     __slots__ = (
         "_earlier",
         "_later",
+        "lag_count",
         "now",
         "sought_offset",
         "start_offset",
         "topic_id",
         "unread_ms",
+        "unread_offset",
     )
 
     def __init__(self, topic_id: bytes, look: Look, start_offset: int) -> None:
         self.topic_id = topic_id
-        self.now = self._earlier = self._later = look
-        self.start_offset = start_offset
-        self.sought_offset = NOT_SOUGHT
-        self.unread_ms = NO_TIME_MS
+        self._earlier = self._later = look
+        self._stand(look, start_offset)
+        self.found(NOT_SOUGHT, NO_TIME_MS)
 
     def take(self, look: Look, start_offset: int, window_ms: int) -> None:
         """One more look; the one to compare with is a window old, at most two.
@@ -80,22 +89,18 @@ class Progress:
             self._earlier = self._later = look
         elif look.uptime_ms - self._later.uptime_ms >= window_ms:
             self._earlier, self._later = self._later, look
-        self.now = look
-        self.start_offset = start_offset
+        self._stand(look, start_offset)
         if not self.lag_count:
             self.found(NOT_SOUGHT, NO_TIME_MS)
 
+    def _stand(self, look: Look, start_offset: int) -> None:
+        """Plain attributes: they are asked for several times in each look at each partition."""
+        self.now = look
+        self.start_offset = start_offset
+        self.unread_offset = max(look.committed_offset, start_offset)
+        self.lag_count = max(0, look.end_offset - self.unread_offset)
+
     # Records and time
-
-    @property
-    def unread_offset(self) -> int:
-        """The next record to read; what retention has taken cannot be read any more."""
-        return max(self.now.committed_offset, self.start_offset)
-
-    @property
-    def lag_count(self) -> int:
-        """Records that are there and were not read."""
-        return max(0, self.now.end_offset - self.unread_offset)
 
     @property
     def removed_count(self) -> int:
@@ -142,12 +147,13 @@ class Progress:
         """Until the lag is gone at the speed of the window: 0 for who is current, infinite where
         it does not shrink, None before a window is over."""
         status = self.status(window_ms)
-        if status in (None, CURRENT):
+        if status is None or status == CURRENT:
             return None if status is None else 0.0
-        rates = self.rates(window_ms)
-        if status != DRAINING or rates is None:
+        if status != DRAINING:
             return math.inf
-        return self.lag_count * 1000 / (rates[0] - rates[1])
+        now, earlier = self.now, self._earlier
+        span_ms = now.uptime_ms - earlier.uptime_ms
+        return self.lag_count * span_ms / (earlier.lag_count - now.lag_count)
 
 
 class Totals:
@@ -178,18 +184,18 @@ class Totals:
     def add(self, progress: Progress, window_ms: int) -> None:
         """Count one partition in."""
         self.partitions_count += 1
-        lag_count = progress.lag_count
-        self.lag_count += lag_count
-        if lag_count and progress.unread_ms >= 0:
-            older = self.oldest_ms < 0 or progress.unread_ms < self.oldest_ms
-            self.oldest_ms = progress.unread_ms if older else self.oldest_ms
+        self.lag_count += progress.lag_count
+        time_ms = progress.unread_ms
+        if time_ms >= 0 and (self.oldest_ms < 0 or time_ms < self.oldest_ms):
+            self.oldest_ms = time_ms
         status = progress.status(window_ms)
-        self.slow_count += status == SLOW
-        self.stalled_count += status == STALLED
         is_first = self.partitions_count == 1
         if is_first or SEVERITY.index(status) > SEVERITY.index(self.status):
             self.status = status
-        self._drain_ms = max(self._drain_ms, progress.drain_ms(window_ms) or 0.0)
+        if status != CURRENT:
+            self.slow_count += status == SLOW
+            self.stalled_count += status == STALLED
+            self._drain_ms = max(self._drain_ms, progress.drain_ms(window_ms) or 0.0)
 
     @property
     def drain_ms(self) -> float | None:

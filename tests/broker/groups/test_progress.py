@@ -125,6 +125,16 @@ def test_the_age_is_that_of_the_next_record() -> None:
     assert progress.lag_ms(9000) is None
 
 
+def test_records_that_retention_took_have_no_age() -> None:
+    """Nothing is left to wait for, in the partition and in the group."""
+    progress = played([(5, 10)])
+    progress.found(5, 1000)
+    progress.take(Look(EVERY_MS, 5, 10), 10, WINDOW_MS)
+    totals = Totals()
+    totals.add(progress, WINDOW_MS)
+    assert (progress.lag_ms(9000), totals.lag_ms(9000)) == (0, 0)
+
+
 def test_a_group_is_what_its_worst_partition_is() -> None:
     """Records add up, of ages and drains the longest counts."""
     draining = played([(number * 200, 10_000 + number * 100) for number in range(40)])
