@@ -13,6 +13,7 @@ Retention or compaction may take the files away meanwhile; then there is no time
 
 from __future__ import annotations
 
+import struct
 from bisect import bisect_left
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
@@ -47,17 +48,19 @@ class Errand(NamedTuple):
 
     def read(self) -> int:
         """The time in ms, or NO_TIMESTAMP_MS when the batch is not there. Raises OSError."""
-        start = self.start_position
-        if start is None:
-            start = self._search_index()
+        try:
+            start = self.start_position
+            return self._walk(self._search_index() if start is None else start)
+        except (CorruptSegmentError, struct.error):
+            return NO_TIMESTAMP_MS  # the files were replaced, or cut, between two reads
+
+    def _walk(self, start: int) -> int:
         file = self.files.open(segment_path(self.directory, self.base_offset), write=False)
         try:
             segment = Segment(self.files, self.directory, self.base_offset, file)
             segment.size_bytes = min(self.size_bytes, file.size())
             found = _time_ms(segment, start, self.offset, None)
             return NO_TIMESTAMP_MS if found is None else found
-        except CorruptSegmentError:
-            return NO_TIMESTAMP_MS
         finally:
             file.close()
 

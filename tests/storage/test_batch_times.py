@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+from typing import cast
 
 import pytest
 
-from logserver.storage.batch_times import errand, recent_time_ms
+from logserver.storage.batch_times import Errand, errand, recent_time_ms
+from logserver.storage.files import Files
 from logserver.storage.segment import NO_TIMESTAMP_MS
 from tests.storage.bench import DIRECTORY, Bench, counting_bench
 
@@ -107,3 +109,33 @@ def test_a_file_that_was_replaced_is_not_believed() -> None:
     assert late.start_position
     assert late._replace(start_position=late.start_position + 1).read() == NO_TIMESTAMP_MS
     assert late._replace(size_bytes=late.start_position).read() == NO_TIMESTAMP_MS
+
+
+class TornIndex:
+    """An index that was cut after its size had been asked for."""
+
+    def size(self) -> int:
+        """As it was."""
+        return 80
+
+    def pread(self, size_bytes: int, _position: int) -> bytes:
+        """Half of what is wanted."""
+        return bytes(size_bytes // 2)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class TornFiles:
+    """Files of which each is a torn index."""
+
+    def open(self, _path: str, *, write: bool) -> TornIndex:
+        """To be read."""
+        assert not write
+        return TornIndex()
+
+
+def test_an_index_that_is_cut_while_it_is_read_tells_no_time() -> None:
+    """Half an entry is none."""
+    late = Errand(cast(Files, TornFiles()), DIRECTORY, 0, 4000, None, 3)
+    assert late.read() == NO_TIMESTAMP_MS

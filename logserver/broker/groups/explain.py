@@ -19,11 +19,13 @@ import zlib
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
+from logserver.broker.groups.lag_watch import GroupLag
+
 if TYPE_CHECKING:
     from logserver.broker.broker import Broker
     from logserver.broker.groups.coordinator import Coordinator
-    from logserver.broker.groups.lag_watch import GroupLag
-    from logserver.broker.groups.progress import Progress, Totals
+    from logserver.broker.groups.offset_store import Topics
+    from logserver.broker.groups.progress import Progress
 
 LABEL_CHARACTERS_MAX = 200
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -49,19 +51,21 @@ def _group_document(
     group = coordinator.groups[group_id]
     history = coordinator.history.get(group_id)
     watched = broker.coordinators.lag.groups.get(group_id)
+    group_offsets = coordinator.offsets.of_group(group_id)
     return {
         "cluster_id": broker.cluster_id,
         "group": group_id,
         "type": group.kind,
         "protocol_type": group.protocol_type or "",
         "state": group.state_name,
-        **(_NOT_WATCHED if watched is None else _totals(watched.totals, wall_ms)),
+        **(_unwatched(broker, group_offsets) if watched is None else _totals(watched, wall_ms)),
         "rebalances_count": 0 if history is None else history.count,
         "rebalances": [] if history is None else [line._asdict() for line in history.lines],
     }
 
 
-def _totals(totals: Totals, wall_ms: int) -> dict[str, Any]:
+def _totals(watched: GroupLag, wall_ms: int) -> dict[str, Any]:
+    totals = watched.totals
     return {
         "lag_count": totals.lag_count,
         "lag_ms": totals.lag_ms(wall_ms),
@@ -74,16 +78,12 @@ def _totals(totals: Totals, wall_ms: int) -> dict[str, Any]:
     }
 
 
-_NOT_WATCHED: dict[str, Any] = {
-    "lag_count": 0,
-    "lag_ms": 0,
-    "status": None,
-    "drain_ms": None,
-    "partitions_count": 0,
-    "stalled_count": 0,
-    "slow_count": 0,
-    "left_out_count": 0,
-}
+def _unwatched(broker: Broker, offsets: Topics) -> dict[str, Any]:
+    """Of a group of which nothing is watched: it is new, or there was no room for it."""
+    is_full = broker.coordinators.lag.left_out_count > 0
+    unwatched = GroupLag()
+    unwatched.totals.left_out_count = sum(map(len, offsets.values())) if is_full else 0
+    return _totals(unwatched, 0)
 
 
 def explain_lag(

@@ -126,10 +126,8 @@ class LagWatch:
                 yield 1
 
     def _look_at(self, coordinator: Coordinator, group_id: str) -> Iterator[int]:
-        group = self.groups.get(group_id)
-        if group is None:
-            group = self.groups[group_id] = GroupLag()
-        group.round = self.rounds_count + 1
+        known = self.groups.get(group_id)
+        group = GroupLag() if known is None else known
         window_ms = self.window_ms
         totals, seen = Totals(), {}
         for topic, index in coordinator.offsets.listed(group_id):
@@ -153,6 +151,11 @@ class LagWatch:
         self.watched_count -= len(group.partitions.keys() - seen.keys())
         group.partitions = seen
         group.totals = totals
+        group.round = self.rounds_count + 1
+        if seen:  # a group of which nothing is watched costs no memory
+            self.groups[group_id] = group
+        elif known is not None:
+            del self.groups[group_id]
 
     def _look_again(
         self, progress: Progress | None, partition: Partition, committed_offset: int

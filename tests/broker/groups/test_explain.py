@@ -105,6 +105,18 @@ def test_a_group_that_was_not_looked_at_has_no_status(bench: LagBench) -> None:
     assert list(explain_lag(bench.broker, bench.now_ms, ["new"])) == []
 
 
+def test_a_group_without_room_says_so() -> None:
+    """How many of its partitions nobody watches."""
+    bench = LagBench({"logserver.group.lag.partitions.max": "1"})
+    bench.commit({0: 5, 1: 0})
+    bench.round()
+    bench.commit({0: 5, 1: 0, 2: 0}, group_id="late")
+    bench.round()
+    found = {one["group"]: one for one in explain_groups(bench.broker, bench.now_ms)}
+    assert (found[GROUP]["partitions_count"], found[GROUP]["left_out_count"]) == (1, 1)
+    assert (found["late"]["partitions_count"], found["late"]["left_out_count"]) == (0, 3)
+
+
 def test_groups_may_be_named(bench: LagBench) -> None:
     """Others are left out, and one that is not there is not told."""
     bench.commit({0: 1}, group_id="another")

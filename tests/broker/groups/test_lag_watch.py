@@ -138,8 +138,12 @@ def test_what_is_beyond_the_limit_is_counted() -> None:
     assert (bench.watch.watched_count, bench.watch.left_out_count) == (3, 1)
     assert len(bench.watch.groups[GROUP].partitions) == 2
     assert bench.watch.groups["another"].totals.left_out_count == 1
-    request = {"groups_names": [GROUP]}
-    assert bench.call(42, 2, request)["results"][0]["error_code"] == 0
+    bench.commit({0: 5, 1: 0}, group_id="third")
+    bench.round()
+    assert (bench.watch.watched_count, bench.watch.left_out_count) == (3, 3)
+    assert set(bench.watch.groups) == {GROUP, "another"}
+    for name in (GROUP, "third"):
+        assert bench.call(42, 2, {"groups_names": [name]})["results"][0]["error_code"] == 0
     bench.round(2)
     assert (bench.watch.watched_count, bench.watch.left_out_count) == (2, 0)
     assert set(bench.watch.groups) == {"another"}
