@@ -87,7 +87,7 @@ def known_failures(name: str, entry: dict[str, Any]) -> list[str]:
         for test, why in known[kind].items():
             reasons[why].append(f"`{test}`")
         rows = [(why, ", ".join(tests)) for why, tests in reasons.items()]
-        parts += [f"{count} {meaning}:\n", table(("why", "tests"), rows)]
+        parts += [f"{count} tests: {meaning}.\n", table(("why", "tests"), rows)]
     return parts
 
 
