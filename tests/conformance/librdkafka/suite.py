@@ -27,10 +27,12 @@ SPEAKS = "3.9.0"
 # What its maintainers call the smoke, less the two files that need no broker.
 SMOKE = ("0001", "0012", "0017", "0022", "0030", "0039", "0049", "0087", "0103")
 PROTOCOLS = ("classic", "consumer")
-# The files whose consumers are members of groups: they run once for each protocol.
+# The files whose consumers are members of groups: they run once for each protocol. Not 0118, which
+# takes for granted that the consumer made first joins first; with quick answers the second one does
+# (librdkafka asks once more for the coordinator when it drops its bootstrap connection).
 GROUP_FILES = (
     *("0018", "0022", "0026", "0029", "0030", "0033", "0045", "0050", "0056", "0084", "0089"),
-    *("0091", "0102", "0106", "0113", "0116", "0118", "0120", "0122", "0130", "0137", "0153"),
+    *("0091", "0102", "0106", "0113", "0116", "0120", "0122", "0130", "0137", "0153"),
 )
 # What its scenario "default" asks of a broker.
 SETTINGS = {"num.partitions": "4", "auto.create.topics.enable": "true"}

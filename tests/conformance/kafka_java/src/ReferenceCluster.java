@@ -1,7 +1,12 @@
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.CountDownLatch;
 import org.apache.kafka.common.test.KafkaClusterTestKit;
 import org.apache.kafka.common.test.TestKitNodes;
+import org.apache.kafka.metadata.bootstrap.BootstrapMetadata;
+import org.apache.kafka.server.common.Feature;
+import org.apache.kafka.server.common.MetadataVersion;
 
 /**
  * Apache Kafka behind the same door as our server: one broker (or CONFORMANCE_BROKERS) and a
@@ -20,7 +25,14 @@ public final class ReferenceCluster {
     public static void main(String[] words) throws Exception {
         int brokers =
             Integer.parseInt(System.getenv().getOrDefault("CONFORMANCE_BROKERS", "1"));
-        TestKitNodes nodes = new TestKitNodes.Builder()
+        // As the release's own tool formats it; the test kit would take what is not released.
+        MetadataVersion version = MetadataVersion.latestProduction();
+        Map<String, Short> levels = new HashMap<>();
+        for (Feature feature : Feature.PRODUCTION_FEATURES) {
+            levels.put(feature.featureName(), feature.defaultLevel(version));
+        }
+        BootstrapMetadata format = BootstrapMetadata.fromVersions(version, levels, "reference");
+        TestKitNodes nodes = new TestKitNodes.Builder(format)
             .setNumBrokerNodes(brokers)
             .setNumControllerNodes(1)
             .build();
