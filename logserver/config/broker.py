@@ -131,10 +131,6 @@ _OWN: tuple[Key, ...] = (
     Key("logserver.frame.deadline.ms", "long", 30_000, "ms",
         "A frame that has begun must be complete after this time; a peer that sends a byte a "
         "second would otherwise hold its buffer for ever.", at_least(1)),
-    Key("logserver.busy.poll.us", "long", 50, "us",
-        "While requests come at shorter intervals than this, the server asks the kernel again for "
-        "so long before it sleeps: waking a core costs more than a small request. 0 always sleeps "
-        "(an idle server always does).", between(0, 10_000)),
     Key("logserver.drain.ms", "long", 5000, "ms",
         "How long a stop waits for answers under way. Together with the last sync it stays below "
         "the 10 s after which container runtimes kill.", between(0, 8000)),
@@ -285,7 +281,6 @@ class BrokerConfig:
     queued_max_requests: int = 500
     queued_max_request_bytes: int = 128 * MIB
     frame_deadline_ms: int = 30_000
-    busy_poll_us: int = 50
     drain_ms: int = 5000
     request_timeout_ms: int = 30_000
     log_segment_bytes: int = 104_857_600

@@ -2,24 +2,24 @@
 
 The rule of this file: the connection owns a raw non-blocking socket and is the only code that
 reads or writes it. No transport, no stream, no coroutine: `on_readable` and `on_writable` are
-called by the poller, everything else happens inside them and as its round ends.
+called by the loop, everything else happens inside them and as its turn ends.
 
 In. One `recv_into` per readiness; every whole frame in the buffer is handed to the broker where it
 lies, as a memoryview that is valid during that call only. A frame that is not whole stays, in a
 buffer no larger than four times what has arrived (`buffers`).
 
-Out. `out` holds answers in the order of the requests: bytes, file slices, and `Reply` places
-whose answer is not there yet. `flush` sends from its head until something blocks: all bytes up to
-the next slice in one `send`, slices by `sendfile` with the bytes before them marked MSG_MORE. A
-slice is released when its last byte has left or the connection closes. Of many requests in one
-buffer the 1st, 2nd, 4th, 8th ... are answered at once, so that the peer works while we do.
+Out. `out` holds answers in the order of the requests: bytes, file slices, and `Reply` places whose
+answer is not there yet. `flush` sends from its head until something blocks: all bytes up to the
+next slice in one `send`, slices by `sendfile` with the bytes before them marked MSG_MORE. A slice
+is released when its last byte has left or the connection closes. Of many requests in one buffer the
+1st, 2nd, 4th, 8th ... are answered at once, so that the peer works while we do.
 
 Limits. A peer that does not read its answers (`OUT_BYTES_MAX`), waits for `queued.max.requests` of
 them or asks for too much at once (`FRAMES_PER_TURN`) is `_behind`: its whole frames stay in the
 buffer, nothing more is received, and it goes on when there is room. So its memory here is bounded
 by one answer more than that. Nor is a peer read of whose requests the broker holds many bytes
-(`HELD_BYTES_MAX`). A breach of the protocol, a frame that stalls, an idle connection and
-a bug of ours that a request meets close this connection and nothing else.
+(`HELD_BYTES_MAX`). A breach of the protocol, a frame that stalls, an idle connection and a bug of
+ours that a request meets close this connection and nothing else.
 """
 
 from __future__ import annotations
@@ -85,7 +85,6 @@ class Connection:
         "out_bytes",
         "peer_host",
         "peer_port",
-        "poller",
         "repeat",
         "replies_waiting",
         "server",
@@ -96,7 +95,6 @@ class Connection:
 
     def __init__(self, server: Server, listener: Listener, sock: socket.socket, host: str) -> None:
         self.server = server
-        self.poller = server.poller
         self.listener = listener.name
         self.sock = sock
         self.fd = sock.fileno()
@@ -117,10 +115,10 @@ class Connection:
         self._start = self._filled = 0
         self._reading = True
         self._writing = self._populating = self._behind = False
-        self.poller.add_reader(self.fd, self.on_readable)
+        self.server.loop.add_reader(self.fd, self.on_readable)
 
     def on_readable(self) -> None:
-        """Receive once and handle every whole frame; what is ready leaves as the round ends."""
+        """Receive once, handle every whole frame, answer now or as the turn ends."""
         server = self.server
         buffer = self._buffer
         try:
@@ -142,14 +140,12 @@ class Connection:
             self.close("peer")
             return
         server.counters.received_bytes += count
-        self.active_ms = server.broker.uptime_ms
-        self._take(buffer, start, end, server.round_ms)
+        self._take(buffer, start, end, server.begin_turn(self))
+        if server.alone:
+            server.turn()
 
     def _take(self, buffer: memoryview, start: int, end: int, now_ms: int) -> None:
-        """Handle the frames in buffer[start:end] and keep what is left of it.
-
-        An exception that nobody expected is a bug of ours; it costs this connection only.
-        """
+        """Handle buffer[start:end], keep what is left. A bug of ours costs this connection only."""
         server = self.server
         try:
             start = self._handle_frames(buffer, start, end, now_ms)
@@ -161,7 +157,10 @@ class Connection:
                 self.frame_since_ms = 0
             elif not self._keep(buffer, start, end):
                 return
-            server.touch(self)
+            if server.alone:
+                self.send_ready()
+            else:
+                server.touch(self)
         except ProtocolError as breach:
             self.flush()  # what was asked before the breach has its answer
             if not self.closed:
@@ -382,7 +381,7 @@ class Connection:
         else:
             if self.frame_since_ms:  # the pause was ours, not the peer's
                 self.frame_since_ms = self.server.uptime_ms()
-            self.poller.add_reader(self.fd, self.on_readable)
+            self.server.loop.add_reader(self.fd, self.on_readable)
 
     def _send_bytes(self) -> bool:
         """Send all bytes at the head of `out` at once; False when the socket took only a part."""
@@ -446,20 +445,20 @@ class Connection:
     def _wait_writable(self) -> None:
         if not self._writing:
             self._writing = True
-            self.poller.add_writer(self.fd, self.on_writable)
+            self.server.loop.add_writer(self.fd, self.on_writable)
         # Whoever does not read its answers is not asked for more requests.
         self.stop_reading()
 
     def _stop_writing(self) -> None:
         if self._writing:
             self._writing = False
-            self.poller.remove_writer(self.fd)
+            self.server.loop.remove_writer(self.fd)
 
     def stop_reading(self) -> None:
         """Receive nothing until there is room for answers, or for good when the server stops."""
         if self._reading:
             self._reading = False
-            self.poller.remove_reader(self.fd)
+            self.server.loop.remove_reader(self.fd)
 
     def on_writable(self) -> None:
         """The peer has read: go on sending."""
@@ -483,8 +482,8 @@ class Connection:
             return
         self.closed = True
         # Before the descriptor number can be reused by the next accept.
-        self.poller.remove_reader(self.fd)
-        self.poller.remove_writer(self.fd)
+        self.server.loop.remove_reader(self.fd)
+        self.server.loop.remove_writer(self.fd)
         for part in self.out:
             if type(part) is Reply:
                 if part.answer is not None:

@@ -1,7 +1,7 @@
 """Helper threads: they sit in system calls that release the interpreter lock, and nothing else.
 
 One thread runs Python; a helper takes a job (`run`), spends its time inside `fdatasync`,
-`posix_fallocate` or a populate call, and hands the result back through one eventfd that the poller
+`posix_fallocate` or a populate call, and hands the result back through one eventfd that the loop
 watches. So no lock protects anything: a job touches only what it was given, and `finish` runs on
 the loop.
 
@@ -21,7 +21,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from logserver.server.poller import Poller
+    from asyncio import AbstractEventLoop
 
 logger = logging.getLogger(__name__)
 
@@ -31,15 +31,15 @@ Job = tuple[Callable[[], Any], Callable[[Any], None]]
 class Helper:
     """One helper thread with its queue. `submit` and every `finish` belong to the loop."""
 
-    __slots__ = ("_done", "_eventfd", "_pending", "_poller", "_queue", "_thread")
+    __slots__ = ("_done", "_eventfd", "_loop", "_pending", "_queue", "_thread")
 
-    def __init__(self, poller: Poller, name: str) -> None:
-        self._poller = poller
+    def __init__(self, loop: AbstractEventLoop, name: str) -> None:
+        self._loop = loop
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._done: deque[tuple[Callable[[Any], None], Any]] = deque()
         self._pending = 0
         self._eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        poller.add_reader(self._eventfd, self._collect)
+        loop.add_reader(self._eventfd, self._collect)
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
@@ -55,7 +55,6 @@ class Helper:
         result is an EIO, so that whoever waits for the device hears that it failed.
         """
         self._pending += 1
-        self._poller.jobs_count += 1
         self._queue.put((run, finish))
 
     def _work(self) -> None:
@@ -84,7 +83,6 @@ class Helper:
         while done:
             finish, result = done.popleft()
             self._pending -= 1
-            self._poller.jobs_count -= 1
             try:
                 finish(result)
             except Exception:
@@ -96,5 +94,5 @@ class Helper:
         self._queue.put(None)
         self._thread.join()
         self._collect()
-        self._poller.remove_reader(self._eventfd)
+        self._loop.remove_reader(self._eventfd)
         os.close(self._eventfd)

@@ -1,10 +1,12 @@
 """The server: one loop, one broker, and what follows each turn.
 
-Theory of a turn. The poller calls connections that are readable, in rounds; each handles its
-frames. What concerns others is collected and done once, as the round ends: parked fetches are
-woken, answers leave in one send per connection, and a group commit begins if something is unsynced
-and none is in flight. The commit is begun by `call_soon`, after everything that became ready
-meanwhile, so that one sync covers it all.
+Theory of a turn. The loop calls connections that are readable; each handles its frames. What
+concerns others is collected and done once, as the turn ends: parked fetches are woken, answers
+leave in one send per connection, and a group commit begins if something is unsynced and none is in
+flight. The commit is begun by `call_soon`, after every readable connection of this turn has been
+served, so that one sync covers them all. So do the answers leave: a peer of many connections is
+then woken once, not by each of them. Only a connection that is `alone`, the one that was served
+last as well, is answered at once: there is nobody to wait for.
 
 Helpers (`helper`): `commit` runs durable group commits and nothing else; `background` runs relaxed
 syncs, preallocation, seals, digests and the durable mark, none of which anybody waits for; `reader`
@@ -24,7 +26,6 @@ from typing import TYPE_CHECKING, Any
 from logserver.server.buffers import ARENA_BYTES, Buffers
 from logserver.server.cleaner import Cleaner
 from logserver.server.helper import Helper
-from logserver.server.poller import Poller
 from logserver.server.residency import Residency
 from logserver.statistics.histogram import Histogram
 from logserver.statistics.layout import CLOSE_REASONS
@@ -48,6 +49,9 @@ SWITCH_INTERVAL_S = 0.0005
 TICK_S = 0.1
 SLOW_TICK_MS = 1000
 NEVER_MS = 2**63
+# Answers that wait for the end of a turn: so many wake their peer once, and no longer than it takes
+# to serve so many connections does the first of them wait.
+TOUCHED_COUNT_MAX = 8
 # Connections leave this many descriptors (a quarter, where there are few) to the log: a roll, a
 # sync of a directory and the durable mark each open a file, and must not fail because of peers.
 RESERVED_DESCRIPTORS = 256
@@ -109,14 +113,16 @@ class Server:
         self.sync_duration_ns = Histogram()
         self.on_fenced: Callable[[], None] | None = None
         self._retention_ms = self.uptime_ms()
-        self.round_ms = 0
-        """The wall clock in ms as the round under way began."""
-        self.poller = Poller(loop, self._begin_round, self._end_round, config.busy_poll_us * 1000)
-        self.commit_helper = Helper(self.poller, "commit")
-        self.background = Helper(self.poller, "background")
-        self.reader = Helper(self.poller, "reader")
+        self.alone = False
+        """Whether the connection that is served now is the one that was served before, too."""
+        self._latest: Connection | None = None
+        self._turn_scheduled = False
+        self._turn_ms = 0
+        self.commit_helper = Helper(loop, "commit")
+        self.background = Helper(loop, "background")
+        self.reader = Helper(loop, "reader")
         self.residency = Residency(self.reader)
-        self.codec = Helper(self.poller, "codec")
+        self.codec = Helper(loop, "codec")
         self.cleaner = Cleaner(self)
 
     def now_ms(self) -> int:
@@ -124,7 +130,7 @@ class Server:
         return time.time_ns() // 1_000_000
 
     def look_at_clocks(self) -> int:
-        """Set the broker's `uptime_ms` and return `now_ms`, once per round."""
+        """Set the broker's `uptime_ms` and return `now_ms`, once per turn."""
         self.broker.uptime_ms = time.monotonic_ns() // 1_000_000
         return time.time_ns() // 1_000_000
 
@@ -180,6 +186,8 @@ class Server:
             self._per_host[connection.peer_host] = left
         else:
             del self._per_host[connection.peer_host]
+        if connection is self._latest:
+            self._latest = None
         self.counters.closed[reason] += 1
         if sentence:
             logger.warning("closed the connection of %s: %s", connection.peer_host, sentence)
@@ -208,15 +216,28 @@ class Server:
             connection.touched = True
             self._touched.append(connection)
 
-    def _begin_round(self) -> None:
-        self.round_ms = self.look_at_clocks()
+    # A turn.
 
-    def _end_round(self) -> bool:
-        """True gives the turn to the loop: a commit is to begin, or the server has ended."""
+    def begin_turn(self, connection: Connection) -> int:
+        """A connection was read: schedule the end of the turn, unless it is alone. The wall clock.
+
+        All connections of a turn share one look at the clocks.
+        """
+        latest, self._latest = self._latest, connection
+        if len(self._touched) >= TOUCHED_COUNT_MAX:
+            self._flush_touched()
+        if not self._turn_scheduled:
+            self.alone = connection is latest
+            if not self.alone:
+                self._turn_scheduled = True
+                self.loop.call_soon(self._end_turn)
+            self._turn_ms = self.look_at_clocks()
+        connection.active_ms = self.broker.uptime_ms
+        return self._turn_ms
+
+    def _end_turn(self) -> None:
+        self._turn_scheduled = False
         self.turn()
-        return self._commit_scheduled or self.ended
-
-    # The end of a turn.
 
     def turn(self) -> None:
         """Do once what the requests of this turn ask for. Cheap when there is nothing."""
@@ -404,4 +425,3 @@ class Server:
         self.background.close()
         self.reader.close()
         self.codec.close()
-        self.poller.close()

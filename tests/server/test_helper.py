@@ -10,7 +10,6 @@ import pytest
 import uvloop
 
 from logserver.server.helper import Helper
-from logserver.server.poller import Poller
 
 
 @pytest.fixture
@@ -21,19 +20,11 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     loop.close()
 
 
-@pytest.fixture
-def poller(loop: asyncio.AbstractEventLoop) -> Iterator[Poller]:
-    """A poller on it, with nothing to do around a round."""
-    poller = Poller(loop, lambda: None, lambda: False)
-    yield poller
-    poller.close()
-
-
 def test_a_job_runs_in_the_thread_and_finishes_on_the_loop(
-    loop: asyncio.AbstractEventLoop, poller: Poller
+    loop: asyncio.AbstractEventLoop,
 ) -> None:
     """Results arrive in the order of submission."""
-    helper = Helper(poller, "test")
+    helper = Helper(loop, "test")
     here = threading.get_ident()
     heard: list[tuple[int, bool, bool]] = []
 
@@ -55,9 +46,9 @@ def test_a_job_runs_in_the_thread_and_finishes_on_the_loop(
     helper.close()
 
 
-def test_an_oserror_is_a_result(poller: Poller) -> None:
+def test_an_oserror_is_a_result(loop: asyncio.AbstractEventLoop) -> None:
     """The disk said no: that is for the one who asked to judge."""
-    helper = Helper(poller, "test")
+    helper = Helper(loop, "test")
     heard: list[object] = []
 
     def fails() -> None:
@@ -69,9 +60,9 @@ def test_an_oserror_is_a_result(poller: Poller) -> None:
     assert isinstance(error, OSError)
 
 
-def test_closing_finishes_what_was_submitted(poller: Poller) -> None:
+def test_closing_finishes_what_was_submitted(loop: asyncio.AbstractEventLoop) -> None:
     """No job is lost at the end."""
-    helper = Helper(poller, "test")
+    helper = Helper(loop, "test")
     heard: list[int] = []
     for number in range(10):
         helper.submit(lambda number=number: number, heard.append)  # type: ignore[misc]
@@ -80,10 +71,10 @@ def test_closing_finishes_what_was_submitted(poller: Poller) -> None:
 
 
 def test_a_bug_in_a_job_is_a_failure_of_the_device_to_who_waits(
-    poller: Poller, caplog: pytest.LogCaptureFixture
+    loop: asyncio.AbstractEventLoop, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The thread lives on: a commit behind it would otherwise wait for ever."""
-    helper = Helper(poller, "test")
+    helper = Helper(loop, "test")
     heard: list[object] = []
 
     def buggy() -> None:
@@ -98,10 +89,10 @@ def test_a_bug_in_a_job_is_a_failure_of_the_device_to_who_waits(
 
 
 def test_a_bug_in_a_finish_does_not_hold_back_the_others(
-    poller: Poller, caplog: pytest.LogCaptureFixture
+    loop: asyncio.AbstractEventLoop, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Results that were collected in the same turn reach their askers."""
-    helper = Helper(poller, "test")
+    helper = Helper(loop, "test")
     heard: list[int] = []
 
     def buggy(_: int) -> None:

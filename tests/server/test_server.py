@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from logserver.server.server import TOUCHED_COUNT_MAX
 from logwire.messages import APIS, module_name, schema
 from tests.server.server_bench import ServerBench
 from tests.server.test_connection import RELAXED, fetch, produce
@@ -168,3 +169,31 @@ def test_no_request_has_to_import_anything(bench: ServerBench) -> None:
     """A refusal by a server without a descriptor left met a schema that it had not read yet."""
     assert schema.cache_info().currsize == len(APIS)
     assert all(module_name(api) in sys.modules for api in APIS.values())
+
+
+def test_a_connection_that_is_alone_is_answered_at_once_and_others_as_the_turn_ends(
+    tmp_path: Path,
+) -> None:
+    """A peer of many connections is woken once; who is served twice in a row waits for nobody."""
+    bench = ServerBench(tmp_path, {})
+
+    async def scenario() -> None:
+        clients = [await bench.connect() for _ in range(TOUCHED_COUNT_MAX + 2)]
+        await bench.until(lambda: len(bench.server.connections) == len(clients))
+        served = list(bench.server.connections.values())
+        server = bench.server
+        server.begin_turn(served[0])
+        await bench.until(lambda: not server._turn_scheduled)
+        server.begin_turn(served[0])
+        assert server.alone
+        flushed: list[int] = []
+        for number, connection in enumerate(served):
+            server.begin_turn(connection)
+            assert server.alone == (number == 0)
+            server.touch(connection)
+            flushed.append(sum(not one.touched for one in served[: number + 1]))
+        assert flushed == [0] * TOUCHED_COUNT_MAX + [TOUCHED_COUNT_MAX] * 2
+        await bench.until(lambda: not any(one.touched for one in served))
+
+    bench.run(scenario())
+    bench.close()
