@@ -119,8 +119,8 @@ _OWN: tuple[Key, ...] = (
         "copies while it is in the cache. Over a long line use -1 (bytes = rate x round trip).",
         at_least(-1)),
     Key("socket.receive.buffer.bytes", "int", -1, "bytes",
-        "SO_RCVBUF of a connection; -1 lets the kernel grow it as large batches come (Kafka: 102400, "
-        "with which 1 MB batches take half as long again).", at_least(-1)),
+        "SO_RCVBUF of a connection; -1 lets the kernel grow it as large batches come (Kafka: "
+        "102400, with which 1 MB batches take half as long again).", at_least(-1)),
     Key("queued.max.requests", "int", 500, "count",
         "Requests of one connection that may wait for their answer; reading stops beyond it.",
         at_least(1)),
