@@ -46,8 +46,8 @@ class Result(NamedTuple):
         return [pair for pair in self.pairs if not pair.void] or self.pairs
 
     def series(self, side: str, key: str) -> list[float]:
-        """One figure of one side over the valid pairs; runs without that figure left out."""
-        rows = [pair.figures[side] for pair in self.valid()]
+        """One figure of one side over the valid pairs; runs without it, or that side, left out."""
+        rows = [pair.figures[side] for pair in self.valid() if side in pair.figures]
         return [row[key] for row in rows if key in row]
 
 

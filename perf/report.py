@@ -101,7 +101,7 @@ class Report:
         found = dict(self.lifetimes.get(side, {}))
         for limit in LIMITS:
             scenario, _, key = limit.key.partition(" ")
-            if scenario in self.results and side in (self.ours, self.theirs):
+            if scenario in self.results:
                 values = self.results[scenario].series(side, key)
                 if values:
                     found[limit.key] = median(values)

@@ -107,7 +107,7 @@ def short_table(report: Report) -> str:
                 indented(target.title), f"{theirs} {target.unit}", f"{ours} {target.unit}",
                 f"**{ratio.ratio:.2f}x**",
             ])  # fmt: skip
-    own, other = report.lifetimes.get(OURS, {}), report.lifetimes.get(THEIRS, {})
+    own, other = report.absolute(OURS), report.absolute(THEIRS)
     for limit in LIMITS:
         if limit.key in own:
             peer = f"{number(other[limit.key])} {limit.unit}" if limit.key in other else "-"
