@@ -260,7 +260,8 @@ def test_kafka_starts_again_on_its_own_directory(
 ) -> None:
     """It was only read: the compacted topic is the same, too. A transaction is refused by name."""
     written, (_, keyed) = imported
-    kafka.extra["log.cleaner.enable"] = "false"
+    # The records are years old: nothing may go while we look.
+    kafka.extra |= {"log.cleaner.enable": "false", "log.retention.ms": "-1"}
     kafka.prepare()
     kafka.start()
     bootstrap = f"{kafka.address[0]}:{kafka.address[1]}"
