@@ -37,7 +37,9 @@ def alter(
     return row["error_code"], row["error_message"]
 
 
-def replace(bench: ControlBench, kind: int, name: str, **configs: str | None) -> tuple[int, str]:
+def replace(
+    bench: ControlBench, kind: int, name: str, **configs: str | None
+) -> tuple[int, str | None]:
     """The same for a legacy alteration."""
     rows = [{"name": key.replace("_", "."), "value": value} for key, value in configs.items()]
     resource = {"resource_type": kind, "resource_name": name, "configs": rows}
