@@ -279,9 +279,12 @@ class Log:
         old = self.active
         if not old.size_bytes:
             return old
-        new = Segment.create(
-            self.files, self.directory, self.end_offset, now_ms, self._interval_bytes
-        )
+        if old is self.segments[0] and not old.named:
+            # A power cut that loses this name and keeps the next would leave no gap to be seen.
+            self.files.sync_directory(self.directory)
+            old.named = True
+        interval_bytes = self._interval_bytes
+        new = Segment.create(self.files, self.directory, self.end_offset, now_ms, interval_bytes)
         old.finish_indexes()
         old.end_offset = self.end_offset
         old.rolled_ms = now_ms

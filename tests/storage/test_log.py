@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import errno
+from random import Random
 
 import pytest
 
 from logserver.storage.failing_files import FailingFiles
-from logserver.storage.log import FencedError, OffsetOutOfRange
-from logserver.storage.simulated_files import MemoryFiles
+from logserver.storage.log import FencedError, Log, OffsetOutOfRange
+from logserver.storage.simulated_files import MemoryFiles, RecordingFiles
 from logwire.batch import HEADER, BatchHeader
-from tests.storage.bench import Bench, batches_in, counting_bench
+from tests.storage.bench import DIRECTORY, TOPIC_ID, Bench, batches_in, counting_bench
 
 
 def test_an_append_stamps_offset_and_epoch_and_writes_once() -> None:
@@ -258,3 +259,16 @@ def test_statistics_are_plain_numbers() -> None:
     assert statistics["holds_count"] == 1
     assert statistics["size_bytes"] == sum(len(batch.data) for batch in bench.written)
     assert statistics["segments_count"] == statistics["rolls_count"] + 1
+
+
+def test_no_power_cut_takes_the_first_segment_and_leaves_the_next() -> None:
+    """Nothing was ever synced: what comes back still begins at the first offset."""
+    bench = Bench(RecordingFiles(), segment_bytes=500)
+    while len(bench.log.segments) < 3:
+        bench.write()
+    assert isinstance(bench.files, RecordingFiles)
+    for seed in range(100):
+        files = bench.files.power_cut(Random(seed))
+        log = Log.open(files, DIRECTORY, bench.config, topic_id=TOPIC_ID, now_ms=0, clean=False)
+        assert log.log_start_offset == 0, seed
+        log.close()
