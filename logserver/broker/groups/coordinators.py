@@ -1,7 +1,8 @@
 """All coordinators of this broker: which one has a group, and what concerns all of them.
 
-A group belongs to the partition of `__consumer_offsets` that its id hashes to, as in Kafka: Java's
-`String.hashCode` without its sign, modulo the number of partitions. Tools compute it themselves.
+A group belongs to the partition of `__consumer_offsets` that its id hashes to, as in Kafka: the
+absolute value of Java's `String.hashCode`, modulo the number of partitions. Tools compute it
+themselves, and a log that Kafka has written is laid out by it.
 
 `__consumer_offsets` is made when somebody first looks for a coordinator (FindCoordinator).
 """
@@ -48,10 +49,13 @@ _remembered_hash = lru_cache(maxsize=REMEMBERED_COUNT_MAX)(java_hash)
 
 
 def partition_of(group_id: str, partition_count: int) -> int:
-    """The partition of `__consumer_offsets` that a group belongs to (Kafka: Utils.abs)."""
+    """The partition of `__consumer_offsets` that a group belongs to.
+
+    Kafka: `Utils.abs`, for which the smallest number, whose absolute value is no int32, is 0.
+    """
     short = len(group_id) <= REMEMBERED_LENGTH_MAX
     value = _remembered_hash(group_id) if short else java_hash(group_id)
-    return (value & 0x7FFFFFFF) % partition_count
+    return (min(value, 2**32 - value) & 0x7FFFFFFF) % partition_count
 
 
 class Coordinators:

@@ -16,16 +16,22 @@ def test_the_hash_is_that_of_java(text: str, expected: int) -> None:
     assert java_hash(text) == expected
 
 
-def test_a_group_belongs_to_the_partition_that_tools_compute() -> None:
-    """A hash whose sign bit is set loses the bit, as Kafka's Utils.abs has it."""
-    assert java_hash("polygenelubricants") == 0x80000000
-    assert partition_of("polygenelubricants", 50) == 0
-    assert partition_of("group", 50) == 47
-
-
-def test_long_ids_are_hashed_like_short_ones() -> None:
-    """Only short ones are remembered: clients choose them."""
-    for length in (63, 64, 65, 1000):
-        expected = (java_hash("g" * length) & 0x7FFFFFFF) % 50
-        assert partition_of("g" * length, 50) == expected
-        assert partition_of("g" * length, 50) == expected
+@pytest.mark.parametrize(
+    ("group_id", "expected"),
+    [
+        ("group", 47),
+        ("g1", 42),
+        ("connect-cluster", 13),
+        ("my-group", 12),  # from here on the hash is negative
+        ("orders", 31),
+        ("polygenelubricants", 0),  # -2147483648
+        ("g" * 63, 13),
+        ("g" * 64, 36),
+        ("g" * 65, 25),
+        ("g" * 1000, 40),
+    ],
+)
+def test_a_group_belongs_to_the_partition_that_kafka_computes(group_id: str, expected: int) -> None:
+    """`Utils.abs(groupId.hashCode()) % 50` as Java computes it; twice, short ids are remembered."""
+    assert partition_of(group_id, 50) == expected
+    assert partition_of(group_id, 50) == expected
