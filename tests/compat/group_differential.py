@@ -24,21 +24,11 @@ from typing import Any
 from logwire import errors
 from logwire.frame import parse_response_header, request_header
 from logwire.messages import Message, decode_response, encode_request
+from tests.simulation.classic_run import PROTOCOL_WEIGHTS, PROTOCOLS
 
 Answer = tuple[Any, ...]
 JOIN, BEAT, LEAVE, SYNC, DESCRIBE = 11, 12, 13, 14, 15
 
-# Metadata of one byte: what looks like more, and is no subscription, makes Kafka's coordinator fail
-# with UNKNOWN_SERVER_ERROR (it does not expect the size of an array to be nonsense).
-PROTOCOLS: tuple[dict[str, bytes], ...] = (
-    {"range": b"r"},
-    {"range": b"c"},
-    {"range": b"r", "sticky": b"s"},
-    {"sticky": b"s", "range": b"r"},
-    {"sticky": b"s"},
-    {},
-)
-PROTOCOL_WEIGHTS = (30, 3, 6, 6, 1, 1)
 KINDS = {
     "come": 8, "come_static": 8, "join_again": 10, "sync": 12, "beat": 8, "leave": 4, "follow": 10,
     "describe": 6,

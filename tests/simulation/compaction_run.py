@@ -1,6 +1,6 @@
 """A compacted log that loses its power again and again, and an oracle that knows every record.
 
-As in `power`, one `Run` is a chain of lives on one simulated disk, played from one seed; every
+As in `power`, one run is a chain of lives on one simulated disk, played from one seed; every
 operation on a file counts, and at a chosen one the power is cut: in the middle of an append, of a
 look at the records, of a swap, of a start that finishes a swap. Beside what a server does with any
 log, this one compacts: a job yields an output, the log takes it in by steps with other work in
@@ -18,21 +18,18 @@ The oracle's promises:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from random import Random
 from typing import NamedTuple
 
-from logserver.config import TopicConfig, load
+from logserver.config import TopicConfig
 from logserver.storage import cleanable, cleaner_checkpoint, swap, swap_files
 from logserver.storage.compaction import Compaction
 from logserver.storage.compaction_output import Cleaned
-from logserver.storage.directory import LogDirectory
 from logserver.storage.log import Log
 from logserver.storage.sync import SyncTask
-from logserver.storage.verify import verify_directory
 from logwire.batch import Record, decode_batch, encode_batch, iterate_batches
-from tests.simulation.power import CuttingFiles, PowerCut
+from tests.simulation.power import Lives
 from tests.storage.bench import TOPIC_ID
-from tests.storage.directory_bench import DATA, NOW_MS
+from tests.storage.directory_bench import DATA
 
 NAME = "compacted-0"
 
@@ -45,13 +42,11 @@ class Appended(NamedTuple):
     batch_end: int
 
 
-class CompactionRun:
-    """A chain of lives. Planted bugs override a step, or patch what the life calls."""
+class CompactionRun(Lives):
+    """A compacted log. Planted bugs override a step, or patch what the life calls."""
 
     def __init__(self, seed: int) -> None:
-        self.random = Random(seed)
-        self.files = CuttingFiles()
-        self.now_ms = NOW_MS
+        super().__init__(seed)
         self.appended: list[Appended] = []
         self.acknowledged_offset = 0
         self.config = TopicConfig(
@@ -65,43 +60,24 @@ class CompactionRun:
         self.task: SyncTask | None = None
         self.job: Compaction | None = None
         self.outputs: Iterator[Cleaned] | None = None
-        self.offered = 0
-        self.cuts_count = self.swaps_count = self.finished_count = 0
+        self.swaps_count = self.finished_count = 0
         self.checkpoint_offset = 0
-        self.directory: LogDirectory
         self.log: Log
 
     # Lives
 
-    def live_and_die(self, operations_max: int) -> None:
-        """One life: start, check, work, and a power cut after some operations."""
-        files = self.files
-        files.cut_at = files.operations_count + self.random.randint(1, operations_max)
-        try:
-            self.start()
-            while True:
-                self.work()
-        except PowerCut:
-            self.cuts_count += 1
-            self.forget_work()
-            self.files = files.after_cut(self.random)
-
     def forget_work(self) -> None:
-        """What was under way died with its process."""
         self.task = self.job = self.outputs = None
 
     def start(self) -> None:
-        """Open the directory and compare it with the oracle."""
-        config = load({"log.dir": DATA})
-        self.directory = LogDirectory.open(self.files, config, now_ms=self.now_ms, random=Random(1))
+        self.open_directory()
         interrupted = self.has_a_decided_swap()
         self.log = self.directory.open_log(NAME, self.config, topic_id=TOPIC_ID, now_ms=self.now_ms)
         self.finished_count += interrupted
         kept = cleaner_checkpoint.read(self.files, DATA).get(NAME, 0)
         self.checkpoint_offset = cleanable.believed_checkpoint(self.log, kept)
         self.check()
-        findings = [f for f in verify_directory(self.files, DATA) if f.kind != "mark"]
-        assert not findings, findings
+        self.verify()
 
     def has_a_decided_swap(self) -> bool:
         """Whether the last life ended within a swap."""
@@ -163,7 +139,6 @@ class CompactionRun:
     # Work
 
     def work(self) -> None:
-        """One random thing that a server or its cleaner does."""
         self.now_ms += self.random.randint(0, 300)
         actions = (
             [self.append] * 12
@@ -223,19 +198,8 @@ class CompactionRun:
             self.directory.note_durable([self.log], self.now_ms)
 
     def maintain(self) -> None:
-        """Some chores, as a helper would run them."""
-        if self.log.wants_maintenance:
-            chores = self.log.maintenance()
-            self.random.shuffle(chores)
-            for run, finish in chores:
-                finish(run())
-
-    def write_mark(self) -> None:
-        """The mark, if it is due."""
-        write = self.directory.begin_mark(self.now_ms, force=self.random.random() < 0.5)
-        if write is not None:
-            write.run()
-            self.directory.mark_written()
+        """The chores of the log."""
+        self.maintain_log(self.log)
 
     def roll(self) -> None:
         """As segment.ms would."""

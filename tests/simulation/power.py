@@ -1,11 +1,11 @@
 """A log directory that loses its power, again and again, and an oracle that knows what it promised.
 
-One `Run` is a chain of lives on one simulated disk. In each life a server's part with storage is
-played from one seed: appends by idempotent producers on durable and relaxed topics, group commits
-whose task is begun and finished with other work in between, writes of the mark, maintenance,
-retention, topics made and deleted, clean stops. Every operation on a file counts; at a chosen one
-the power is cut (`CuttingFiles`), also in the middle of a helper's task, of a roll, of a clean stop
-or of a recovery. The next life starts from one of the legal disk states, and the oracle compares.
+`Lives` is a chain of lives on one simulated disk, played from one seed. Every operation on a file
+counts; at a chosen one the power is cut (`CuttingFiles`), also in the middle of a helper's task, of
+a roll, of a clean stop or of a recovery. The next life starts from one of the legal disk states,
+and the oracle compares. `Run` plays a server's part with storage: appends by idempotent producers
+on durable and relaxed topics, group commits whose task is begun and finished with other work in
+between, writes of the mark, maintenance, retention, clean stops.
 
 The oracle's promises, per partition (P2 prefix, P1 ack):
     what is there is a prefix of what was appended, byte for byte but for nothing;
@@ -116,27 +116,34 @@ def next_offset_of(data: bytes) -> int:
     return int(header[0] + header[6] + 1)
 
 
-class Run:
-    """A chain of lives. Planted bugs override `commit`, or patch what the life calls."""
+class Lives:
+    """A chain of lives: who it is about says how one starts, what work is, and what dies."""
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
         self.files = CuttingFiles()
         self.now_ms = NOW_MS
-        self.partitions = {
-            name: Partition(name, bytes([number]) * 16) for number, name in enumerate(PARTITIONS)
-        }
-        self.config = TopicConfig(
-            segment_bytes=self.random.choice((1500, 4000, 20_000)),
-            index_interval_bytes=300,
-            retention_bytes=self.random.choice((-1, -1, 6000)),
-        )
-        self.tasks: list[SyncTask] = []
         self.cuts_count = 0
-        self.clean_starts_count = 0
         self.directory: LogDirectory
 
-    # Lives
+    def start(self) -> None:
+        """Open everything that should be there and compare it with the oracle."""
+        raise NotImplementedError
+
+    def work(self) -> None:
+        """One random thing that a server does."""
+        raise NotImplementedError
+
+    def forget_work(self) -> None:
+        """What was under way died with its process."""
+        raise NotImplementedError
+
+    def survive(self, times: int, operations_max: tuple[int, ...]) -> None:
+        """Lose power so often, each time after some operations, and start once more."""
+        for _ in range(times):
+            self.live_and_die(self.random.choice(operations_max))
+        self.files.cut_at = -1
+        self.start()
 
     def live_and_die(self, operations_max: int) -> None:
         """One life: start, check, work, and a power cut after some operations."""
@@ -148,19 +155,63 @@ class Run:
                 self.work()
         except PowerCut:
             self.cuts_count += 1
-            self.tasks.clear()
+            self.forget_work()
             self.files = files.after_cut(self.random)
 
-    def start(self) -> None:
-        """Open everything that should be there and compare it with the oracle."""
+    def open_directory(self) -> None:
+        """As a server does when it starts."""
         config = load({"log.dir": DATA})
         self.directory = LogDirectory.open(self.files, config, now_ms=self.now_ms, random=Random(1))
-        self.clean_starts_count += self.directory.clean
-        for partition in self.partitions.values():
-            self.check(partition, self.open_log(partition))
+
+    def verify(self) -> None:
+        """There is nothing that `logserver verify` would tell."""
         findings = list(verify_directory(self.files, DATA))
         findings = [finding for finding in findings if finding.kind != "mark"]  # a torn slot
         assert not findings, findings
+
+    def maintain_log(self, log: Log) -> None:
+        """The chores of a log in any order, as helpers would run them."""
+        if log.wants_maintenance:
+            chores = log.maintenance()
+            self.random.shuffle(chores)
+            for run, finish in chores:
+                finish(run())
+
+    def write_mark(self) -> None:
+        """The mark, if it is due."""
+        write = self.directory.begin_mark(self.now_ms, force=self.random.random() < 0.5)
+        if write is not None:
+            write.run()
+            self.directory.mark_written()
+
+
+class Run(Lives):
+    """A server's logs. Planted bugs override `begin_commit`, or patch what the life calls."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self.partitions = {
+            name: Partition(name, bytes([number]) * 16) for number, name in enumerate(PARTITIONS)
+        }
+        self.config = TopicConfig(
+            segment_bytes=self.random.choice((1500, 4000, 20_000)),
+            index_interval_bytes=300,
+            retention_bytes=self.random.choice((-1, -1, 6000)),
+        )
+        self.tasks: list[SyncTask] = []
+        self.clean_starts_count = 0
+
+    # Lives
+
+    def forget_work(self) -> None:
+        self.tasks.clear()
+
+    def start(self) -> None:
+        self.open_directory()
+        self.clean_starts_count += self.directory.clean
+        for partition in self.partitions.values():
+            self.check(partition, self.open_log(partition))
+        self.verify()
 
     def open_log(self, partition: Partition) -> Log:
         """Open or make a partition's log."""
@@ -189,7 +240,6 @@ class Run:
     # Work
 
     def work(self) -> None:
-        """One random thing that a server does."""
         self.now_ms += self.random.randint(0, 300)
         actions = (
             [self.append] * 12
@@ -272,20 +322,8 @@ class Run:
         self.directory.note_durable([task.log for task in tasks], self.now_ms)
 
     def maintain(self) -> None:
-        """Some chores of some log, as a helper would run them."""
-        log = self.directory.logs[self.random.choice(PARTITIONS)]
-        if log.wants_maintenance:
-            chores = log.maintenance()
-            self.random.shuffle(chores)
-            for run, finish in chores:
-                finish(run())
-
-    def write_mark(self) -> None:
-        """The mark, if it is due."""
-        write = self.directory.begin_mark(self.now_ms, force=self.random.random() < 0.5)
-        if write is not None:
-            write.run()
-            self.directory.mark_written()
+        """The chores of some log."""
+        self.maintain_log(self.directory.logs[self.random.choice(PARTITIONS)])
 
     def retain(self) -> None:
         """Retention by bytes."""

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from random import Random
-
 import pytest
 
 from logserver.broker.broker import Broker
 from logserver.broker.commit import CommitTask, GroupCommit
 from logserver.broker.partition import Partition
 from logserver.storage.producers import ACCEPTED, ProducerStates
+from tests.seeds import draw, is_found, played, wanted
 from tests.simulation.broker_run import BrokerRun
 
 pytestmark = pytest.mark.simulation
 
 LIVES_COUNT = 4
-
-
-def seeds(count: int) -> list[int]:
-    """Fresh seeds, printed; LOGSERVER_SEED repeats one."""
-    given = os.environ.get("LOGSERVER_SEED")
-    if given:
-        return [int(given)]
-    first = Random().randrange(1 << 32)
-    print(f"seeds {first} to {first + count - 1}")
-    return list(range(first, first + count))
+ALWAYS = range(60)
 
 
 def play(seed: int) -> BrokerRun:
@@ -42,15 +31,9 @@ def play(seed: int) -> BrokerRun:
 
 
 def test_brokers_keep_their_promises_through_kills_and_power_cuts(full: bool) -> None:
-    """LOGSERVER_SIMULATION_SEEDS says how many; 40 in the short pass."""
-    count = int(os.environ.get("LOGSERVER_SIMULATION_SEEDS", "1000" if full else "40"))
+    """Chains of lives; `broker_run` has the promises."""
     lives = lost = batches = 0
-    for seed in seeds(count):
-        try:
-            run = play(seed)
-        except BaseException:
-            print(f"failing seed: LOGSERVER_SEED={seed}")
-            raise
+    for run in played(play, wanted(full, short=40, long=1000)):
         lives += run.lives_count
         lost += run.lost_count
         batches += run.serial
@@ -59,21 +42,10 @@ def test_brokers_keep_their_promises_through_kills_and_power_cuts(full: bool) ->
 
 def test_the_same_seed_plays_the_same_lives() -> None:
     """A failure can be looked at again."""
-    (seed,) = seeds(1)
+    (seed,) = draw()
     first, second = play(seed), play(seed)
     assert first.disk.operations_count == second.disk.operations_count
     assert (first.serial, first.states) == (second.serial, second.states)
-
-
-def is_found(count: int = 60) -> bool:
-    """Whether some of the first seeds sees what is planted."""
-    for seed in seeds(count):
-        try:
-            play(seed)
-        except AssertionError as error:
-            print(f"found by seed {seed}: {error}")
-            return True
-    return False
 
 
 def test_a_planted_answer_before_the_sync_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +61,7 @@ def test_a_planted_answer_before_the_sync_is_found(monkeypatch: pytest.MonkeyPat
         return task
 
     monkeypatch.setattr(GroupCommit, "begin", hasty)
-    assert is_found()
+    assert is_found(play, ALWAYS)
 
 
 def test_a_planted_early_high_watermark_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +74,7 @@ def test_a_planted_early_high_watermark_is_found(monkeypatch: pytest.MonkeyPatch
         self.woken.append(partition)
 
     monkeypatch.setattr(Broker, "appended", generous)
-    assert is_found()
+    assert is_found(play, ALWAYS)
 
 
 def test_a_planted_forgotten_duplicate_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,4 +84,4 @@ def test_a_planted_forgotten_duplicate_is_found(monkeypatch: pytest.MonkeyPatch)
         return ACCEPTED
 
     monkeypatch.setattr(ProducerStates, "check", forgetful)
-    assert is_found()
+    assert is_found(play, ALWAYS)

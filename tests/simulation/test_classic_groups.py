@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from random import Random
 from typing import Any
 
 import pytest
@@ -12,21 +10,13 @@ from logserver.broker.groups import classic_join, classic_rebalance
 from logserver.broker.groups.classic_roster import Member
 from logserver.broker.groups.classic_state import ClassicState
 from logserver.broker.groups.deadlines import Deadlines
+from tests.seeds import draw, is_found, played, wanted
 from tests.simulation.classic_run import ClassicRun
 
 pytestmark = pytest.mark.simulation
 
 STEPS_COUNT = 150
-
-
-def seeds(count: int) -> list[int]:
-    """Fresh seeds, printed; LOGSERVER_SEED repeats one."""
-    given = os.environ.get("LOGSERVER_SEED")
-    if given:
-        return [int(given)]
-    first = Random().randrange(1 << 32)
-    print(f"seeds {first} to {first + count - 1}")
-    return list(range(first, first + count))
+ALWAYS = range(200)
 
 
 def play(seed: int) -> ClassicRun:
@@ -39,38 +29,24 @@ def play(seed: int) -> ClassicRun:
 
 
 def test_groups_do_what_the_model_says(full: bool) -> None:
-    """LOGSERVER_SIMULATION_SEEDS says how many; 200 in the short pass, 10,000 in the long one."""
-    count = int(os.environ.get("LOGSERVER_SIMULATION_SEEDS", "10000" if full else "200"))
-    generations = requests = restarts = 0
-    for seed in seeds(count):
-        try:
-            run = play(seed)
-        except BaseException:
-            print(f"failing seed: LOGSERVER_SEED={seed}")
-            raise
+    """After every event, of clients that behave and of others."""
+    groups = generations = requests = restarts = 0
+    for run in played(play, wanted(full, short=200, long=10_000)):
+        groups += 1
         generations += run.model.generation
         requests += len(run.requests)
         restarts += run.restarts_count
     print(f"{generations} generations, {requests} requests, {restarts} restarts")
-    assert generations > count, "the clients are too wild: no group ever came together"
+    assert groups == 1 or generations > groups, (
+        "the clients are too wild: no group ever came together"
+    )
 
 
 def test_the_same_seed_plays_the_same_life() -> None:
     """A failure can be looked at again."""
-    (seed,) = seeds(1)
+    (seed,) = draw()
     first, second = play(seed), play(seed)
     assert first.model.answers == second.model.answers
-
-
-def is_found(count: int = 200) -> bool:
-    """Whether some of the first seeds sees what is planted."""
-    for seed in seeds(count):
-        try:
-            play(seed)
-        except AssertionError as error:
-            print(f"found by seed {seed}: {error}")
-            return True
-    return False
 
 
 def test_a_planted_session_that_heartbeats_do_not_renew_is_found(
@@ -84,7 +60,7 @@ def test_a_planted_session_that_heartbeats_do_not_renew_is_found(
             set_anew(self, name, due_ms)
 
     monkeypatch.setattr(Deadlines, "set", forgetful)
-    assert is_found()
+    assert is_found(play, ALWAYS)
 
 
 def test_a_planted_static_member_that_is_not_fenced_is_found(
@@ -101,7 +77,7 @@ def test_a_planted_static_member_that_is_not_fenced_is_found(
         return taken
 
     monkeypatch.setattr(classic_join, "_take_over", generous)
-    assert is_found()
+    assert is_found(play, ALWAYS)
 
 
 def test_a_planted_assignment_that_outlives_its_generation_is_found(
@@ -116,4 +92,4 @@ def test_a_planted_assignment_that_outlives_its_generation_is_found(
 
     assign = classic_rebalance.assign
     monkeypatch.setattr(classic_rebalance, "assign", sticky)
-    assert is_found()
+    assert is_found(play, ALWAYS)

@@ -11,53 +11,36 @@ from logserver.storage.compaction_output import CLEANED_SUFFIX, Cleaned
 from logserver.storage.digest import DIGEST_SUFFIX, file_name
 from logserver.storage.files import Files
 from logserver.storage.log import Log
+from tests.seeds import is_found, played, wanted
 from tests.simulation.compaction_run import CompactionRun
-from tests.simulation.test_power_cuts import LIVES_COUNT, cuts_wanted, seeds
 
 pytestmark = pytest.mark.simulation
 
 
-def survive(run: CompactionRun) -> None:
+LIVES_COUNT = 5  # power cuts in a row on one disk
+ALWAYS = range(400)
+
+
+def survive(seed: int, make: type[CompactionRun] = CompactionRun) -> CompactionRun:
     """Lose power some times in a row; each start is compared with the oracle."""
-    for _ in range(LIVES_COUNT):
-        run.live_and_die(run.random.choice((100, 600, 600, 3000)))
-    run.files.cut_at = -1
-    run.start()
+    run = make(seed)
+    run.survive(LIVES_COUNT, (100, 600, 600, 3000))
     for _ in range(200):
         run.work()
     run.finish_commit()
     run.stop()
+    return run
 
 
 def test_no_power_cut_loses_the_last_record_of_a_key(full: bool) -> None:
     """Sampled cuts, in the middle of looks, swaps and their recovery."""
     cuts_count = swaps_count = finished_count = 0
-    for seed in seeds(cuts_wanted(full) // LIVES_COUNT):
-        run = CompactionRun(seed)
-        try:
-            survive(run)
-        except BaseException:
-            print(f"failing seed: LOGSERVER_SEED={seed}")
-            raise
+    for run in played(survive, wanted(full, short=12, long=100)):
         cuts_count += run.cuts_count
         swaps_count += run.swaps_count
         finished_count += run.finished_count
     print(f"{cuts_count} power cuts, {swaps_count} swaps, {finished_count} finished by a start")
     assert swaps_count > cuts_count
-
-
-def is_found(make: type[CompactionRun], first: int = 0) -> bool:
-    """Whether one of the first seeds sees the planted bug: always the same seeds, unlike above."""
-    for seed in range(first, 400):
-        try:
-            survive(make(seed))
-        except AssertionError as error:
-            print(f"found by seed {seed}: {error}")
-            return True
-        except FileNotFoundError as error:
-            print(f"found by seed {seed}: {error}")
-            return True
-    return False
 
 
 def test_a_planted_swap_that_syncs_no_names_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +52,7 @@ def test_a_planted_swap_that_syncs_no_names_is_found(monkeypatch: pytest.MonkeyP
             files.rename(path + CLEANED_SUFFIX, path + swap_files.SWAP_SUFFIX)
 
     monkeypatch.setattr(swap_files, "commit", careless)
-    assert is_found(CompactionRun)
+    assert is_found(survive, ALWAYS)
 
 
 def test_a_planted_start_that_forgets_decided_swaps_is_found(
@@ -84,7 +67,7 @@ def test_a_planted_start_that_forgets_decided_swaps_is_found(
         return []
 
     monkeypatch.setattr(swap_files, "recover", forgetful)
-    assert is_found(CompactionRun)
+    assert is_found(survive, ALWAYS)
 
 
 def test_a_planted_gap_in_the_order_of_outputs_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +82,7 @@ def test_a_planted_gap_in_the_order_of_outputs_is_found(monkeypatch: pytest.Monk
                 yield cleaned
 
     monkeypatch.setattr(compaction.Compaction, "outputs", lossy)
-    assert is_found(CompactionRun, first=30)
+    assert is_found(survive, ALWAYS[30:])
 
 
 def test_a_planted_map_of_unsealed_records_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +101,7 @@ def test_a_planted_map_of_unsealed_records_is_found(monkeypatch: pytest.MonkeyPa
         return end_offset
 
     monkeypatch.setattr(compaction.Compaction, "_map_keys", too_far)
-    assert is_found(Remembered)
+    assert is_found(lambda seed: survive(seed, Remembered), ALWAYS)
 
 
 RUNNING: list[CompactionRun] = []
@@ -147,4 +130,4 @@ def test_a_planted_swap_shown_before_it_is_decided_is_found(
         return list(found)
 
     monkeypatch.setattr(swap, "chores", hasty)
-    assert is_found(CompactionRun)
+    assert is_found(survive, ALWAYS)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from random import Random
-
 import pytest
 
 from logserver.broker.groups import loading
 from logserver.broker.groups.coordinator import Coordinator
 from logserver.broker.groups.offset_records import decode_key, decode_value
+from tests.seeds import is_found, played, wanted
 from tests.simulation.offsets_run import OffsetsRun
 
 pytestmark = pytest.mark.simulation
@@ -17,39 +15,17 @@ pytestmark = pytest.mark.simulation
 STEPS_COUNT = 150
 
 
-def seeds(count: int) -> list[int]:
-    """Fresh seeds, printed; LOGSERVER_SEED repeats one."""
-    given = os.environ.get("LOGSERVER_SEED")
-    if given:
-        return [int(given)]
-    first = Random().randrange(1 << 32)
-    print(f"seeds {first} to {first + count - 1}")
-    return list(range(first, first + count))
+def play(seed: int) -> OffsetsRun:
+    """Commits, deletions, kills and power cuts."""
+    run = OffsetsRun(seed)
+    run.play(STEPS_COUNT)
+    return run
 
 
 def test_no_committed_offset_goes_back(full: bool) -> None:
-    """LOGSERVER_SIMULATION_SEEDS says how many; 20 in the short pass."""
-    count = int(os.environ.get("LOGSERVER_SIMULATION_SEEDS", "1000" if full else "20"))
-    commits = 0
-    for seed in seeds(count):
-        run = OffsetsRun(seed)
-        try:
-            run.play(STEPS_COUNT)
-        except BaseException:
-            print(f"failing seed: LOGSERVER_SEED={seed}")
-            raise
-        commits += run.commits_count
-    print(f"{count} seeds, {commits} commits")
-
-
-def require_found(limit: int = 60) -> None:
-    """Some seed must fail."""
-    for seed in range(limit):
-        try:
-            OffsetsRun(seed).play(STEPS_COUNT)
-        except AssertionError:
-            return
-    pytest.fail("the bug was not found")
+    """None is lost that was answered, and none comes back that was deleted."""
+    runs = played(play, wanted(full, short=20, long=1000))
+    print(f"{sum(run.commits_count for run in runs)} commits")
 
 
 def test_a_tombstone_that_is_not_written_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,13 +39,13 @@ def test_a_tombstone_that_is_not_written_is_found(monkeypatch: pytest.MonkeyPatc
         return 0
 
     monkeypatch.setattr(Coordinator, "forget", forget)
-    require_found()
+    assert is_found(play, range(60))
 
 
 def test_a_load_that_keeps_the_first_commit_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """An offset that goes back."""
     monkeypatch.setattr(loading.Loading, "_apply_offset", _keep_first)
-    require_found()
+    assert is_found(play, range(60))
 
 
 def _keep_first(self: loading.Loading, key: bytes, value: bytes | None) -> None:
@@ -84,4 +60,4 @@ def _keep_first(self: loading.Loading, key: bytes, value: bytes | None) -> None:
 def test_offsets_of_a_lost_deletion_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A power cut may keep the deletion of a topic and lose the tombstones of its offsets."""
     monkeypatch.setattr(loading, "forget_unknown_topics", lambda *_: None)
-    require_found(200)
+    assert is_found(play, range(200))

@@ -2,76 +2,39 @@
 
 from __future__ import annotations
 
-import os
-from random import Random
-
 import pytest
 
 from logserver.storage.directory import LogDirectory
 from logserver.storage.log import Log
 from logserver.storage.mark import MarkEntry
+from tests.seeds import is_found, played, wanted
 from tests.simulation.power import CuttingFiles, Run
 
 pytestmark = pytest.mark.simulation
 
 LIVES_COUNT = 5  # power cuts in a row on one disk
+ALWAYS = range(600)  # the rarest bug here shows in some 3 % of the runs
 
 
-def cuts_wanted(full: bool) -> int:
-    """How many power cuts: LOGSERVER_POWER_CUTS, or 500 in full, or 60."""
-    return int(os.environ.get("LOGSERVER_POWER_CUTS", "500" if full else "60"))
-
-
-def seeds(count: int) -> list[int]:
-    """Fresh seeds, printed; LOGSERVER_SEED repeats one."""
-    given = os.environ.get("LOGSERVER_SEED")
-    if given:
-        return [int(given)]
-    first = Random().randrange(1 << 32)
-    print(f"seeds {first} to {first + count - 1}")
-    return list(range(first, first + count))
-
-
-def survive(run: Run) -> None:
+def survive(seed: int, make: type[Run] = Run) -> Run:
     """Lose power some times in a row; each start is compared with the oracle."""
-    for _ in range(LIVES_COUNT):
-        run.live_and_die(run.random.choice((30, 300, 300, 2000)))
-    run.files.cut_at = -1
-    run.start()
+    run = make(seed)
+    run.survive(LIVES_COUNT, (30, 300, 300, 2000))
     for _ in range(30):
         run.append()
     run.begin_commit()
     run.finish_commit()
     run.stop()
+    return run
 
 
 def test_no_power_cut_loses_what_was_acknowledged(full: bool) -> None:
     """Sampled cuts: prefix, acknowledged batches, exact producers, appends go on."""
     cuts_count = clean_count = 0
-    for seed in seeds(cuts_wanted(full) // LIVES_COUNT):
-        run = Run(seed)
-        try:
-            survive(run)
-        except BaseException:
-            print(f"failing seed: LOGSERVER_SEED={seed}")
-            raise
+    for run in played(survive, wanted(full, short=12, long=100)):
         cuts_count += run.cuts_count
         clean_count += run.clean_starts_count
     print(f"{cuts_count} power cuts, {clean_count} clean starts among them")
-
-
-def is_found(make: type[Run]) -> bool:
-    """Whether one of the first seeds sees the planted bug: always the same seeds, unlike above.
-
-    A test of the tests must not depend on luck; the rarest bug here shows in some 3 % of the runs.
-    """
-    for seed in range(600):
-        try:
-            survive(make(seed))
-        except AssertionError as error:
-            print(f"found by seed {seed}: {error}")
-            return True
-    return False
 
 
 class AnswersBeforeSync(Run):
@@ -87,7 +50,7 @@ class AnswersBeforeSync(Run):
 
 def test_a_planted_answer_before_the_sync_is_found() -> None:
     """Acknowledged batches are missing after a cut."""
-    assert is_found(AnswersBeforeSync)
+    assert is_found(lambda seed: survive(seed, AnswersBeforeSync), ALWAYS)
 
 
 def test_a_planted_mark_ahead_of_the_sync_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +68,7 @@ def test_a_planted_mark_ahead_of_the_sync_is_found(monkeypatch: pytest.MonkeyPat
         "durable_end",
         lambda log: (log.end_offset, log.active.base_offset, log.active.size_bytes),
     )
-    assert is_found(Run)
+    assert is_found(survive, ALWAYS)
 
 
 def test_a_planted_missing_directory_sync_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,4 +78,4 @@ def test_a_planted_missing_directory_sync_is_found(monkeypatch: pytest.MonkeyPat
         self.count()
 
     monkeypatch.setattr(CuttingFiles, "sync_directory", forgetful)
-    assert is_found(Run)
+    assert is_found(survive, ALWAYS)
