@@ -102,7 +102,7 @@ def _copy(
     files = RealFiles()
     source, target = (path.rstrip("/") or "/" for path in (source, target))
     started = time.monotonic()
-    with storage_errors(source):
+    with storage_errors(target):
         with Progress(what, None, shown=not as_json) as progress:
             copied = copy_directory(
                 files,

@@ -59,11 +59,12 @@ def import_(
     from logserver.storage.files import RealFiles
 
     started = time.monotonic()
-    with storage_errors(sources[0]), Progress("import", None, shown=not as_json) as progress:
+    target = target.rstrip("/") or "/"
+    with storage_errors(target), Progress("import", None, shown=not as_json) as progress:
         report = import_kafka(
             RealFiles(),
             [source.rstrip("/") or "/" for source in sources],
-            target.rstrip("/"),
+            target,
             exclude=exclude,
             links=not copy,
             now_ms=time.time_ns() // 1_000_000,

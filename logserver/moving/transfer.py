@@ -24,6 +24,8 @@ FILE_MODE: Final = 0o600
 # No link across file systems, to another user's file (fs.protected_hardlinks), or where links are
 # not known at all: a copy is right in each of these cases.
 NO_LINK: Final = frozenset((errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP))
+# copy_file_range(2) copies within one file system, and not every one has it.
+NO_COPY_RANGE: Final = frozenset((errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP))
 
 
 class Transfer:
@@ -62,6 +64,9 @@ class Transfer:
             try:
                 left = os.fstat(reading).st_size if size_bytes is None else size_bytes
                 copied_bytes = _copy(reading, writing, left)
+            except OSError as error:  # which of the two it is about, the kernel does not say
+                about = source if error.errno == errno.EIO else target
+                raise OSError(error.errno, error.strerror, about) from None
             finally:
                 os.close(writing)
         finally:
@@ -71,10 +76,16 @@ class Transfer:
 
 
 def _copy(reading: int, writing: int, left_bytes: int) -> int:
+    """In the kernel: no byte passes through here, and some file systems share the blocks."""
     copied_bytes = 0
     while left_bytes > 0:
-        # In the kernel: no byte passes through here, and some file systems share the blocks.
-        count = os.copy_file_range(reading, writing, min(left_bytes, COPY_BYTES))
+        wanted_bytes = min(left_bytes, COPY_BYTES)
+        try:
+            count = os.copy_file_range(reading, writing, wanted_bytes)
+        except OSError as error:
+            if error.errno not in NO_COPY_RANGE:
+                raise
+            count = os.sendfile(writing, reading, None, wanted_bytes)
         if not count:
             break
         copied_bytes += count

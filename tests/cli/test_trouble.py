@@ -17,18 +17,15 @@ from logserver.storage.failure import Kind, StorageError
         (StorageError(Kind.CORRUPT, "bad."), Exit.DATA, "bad."),
         (FileNotFoundError(errno.ENOENT, "No such file", "x"), Exit.NO_INPUT, "cannot read x"),
         (PermissionError(errno.EACCES, "Permission denied", "x"), Exit.NO_INPUT, "permission"),
-        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), Exit.CANNOT_CREATE, "cannot use data"),
+        (FileNotFoundError(errno.ENOENT, "No such file", "to"), Exit.CANNOT_CREATE, "write to:"),
+        (PermissionError(errno.EACCES, "Denied", "to/t-0"), Exit.CANNOT_CREATE, "write to/t-0:"),
+        (PermissionError(errno.EACCES, "Denied", "to.old"), Exit.NO_INPUT, "read to.old:"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), Exit.CANNOT_CREATE, "cannot write to:"),
     ],
 )
 def test_a_failure_is_a_sentence_and_a_code(error: Exception, code: Exit, words: str) -> None:
-    """What happened, to what; the path that was given where the error has none."""
-    with pytest.raises(CommandError) as caught, storage_errors("data"):
+    """What happened, to what; the target where the error has no path."""
+    with pytest.raises(CommandError) as caught, storage_errors("to"):
         raise error
     assert caught.value.code == code
     assert words in caught.value.message
-
-
-def test_a_broken_pipe_is_nobodys_disk() -> None:
-    """Whoever read the output went away: the last door knows that."""
-    with pytest.raises(BrokenPipeError), storage_errors("data"):
-        raise BrokenPipeError

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,28 @@ def test_a_link_that_cannot_be_becomes_a_copy(tmp_path: Path) -> None:
     transfer.carry(elsewhere, str(tmp_path / "target"))
     assert not transfer.links
     assert (tmp_path / "target").exists()
+
+
+def test_files_go_to_another_file_system(source: Path) -> None:
+    """A backup on another disk is what one is for; copy_file_range(2) refuses to cross."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
+        transfer = Transfer(links=True)
+        transfer.carry(str(source), f"{elsewhere}/whole")
+        transfer.copy(str(source), f"{elsewhere}/part", 12_345)
+        assert Path(elsewhere, "whole").read_bytes() == source.read_bytes()
+        assert Path(elsewhere, "part").read_bytes() == source.read_bytes()[:12_345]
+
+
+def test_a_full_target_is_named(source: Path, tmp_path: Path) -> None:
+    """And not the source, which has nothing to do with it."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="too large") as caught:
+            Transfer(links=False).carry(str(source), str(tmp_path / "target"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.filename == str(tmp_path / "target")
 
 
 def test_a_target_in_its_source_is_refused(tmp_path: Path) -> None:
