@@ -53,11 +53,15 @@ class Nursery:
         self._process: subprocess.Popen[bytes] | None = None
 
     def ask(self, order: Message, descriptors: tuple[int, ...] = ()) -> Message:
-        """One order and its answer."""
+        """One order and its answer. Raises BrokerDied when the process is gone; the next is new."""
         with self._lock:
             end = self._end or self._open()
-            channel.send(end, order, descriptors)
-            return channel.receive(end)[0]
+            try:
+                channel.send(end, order, descriptors)
+                return channel.receive(end)[0]
+            except (EOFError, OSError):
+                self.close()
+                raise BrokerDied("the process that starts brokers has ended") from None
 
     def _open(self) -> socket.socket:
         ours, theirs = channel.make_pair()
@@ -65,7 +69,8 @@ class Nursery:
         environment.pop("PYTHONOPTIMIZE", None)  # the server refuses to run without its checks
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "logserver.testing.nursery", str(theirs.fileno())],
+                # -P: what lies beside the tests is no module of the server
+                [sys.executable, "-P", "-m", "logserver.testing.nursery", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 env=environment,
@@ -148,14 +153,20 @@ class Broker:
         Raises BrokerDied with the server's sentence when it refuses to start.
         """
         assert not self.running, "already running"
-        self._control, theirs = channel.make_pair()
-        self._control.settimeout(START_TIMEOUT_S)
+        self.log_path.parent.mkdir(parents=True, exist_ok=True)
         order = {"do": "start", "settings": self._given(), "jumped_ms": self._jumped_ms}
         self.exit_code = None
-        with theirs, self.log_path.open("ab") as log:
-            self.pid = NURSERY.ask(order, (theirs.fileno(), log.fileno()))["pid"]
+        control, theirs = channel.make_pair()
+        try:
+            with theirs, self.log_path.open("ab") as log:
+                self.pid = NURSERY.ask(order, (theirs.fileno(), log.fileno()))["pid"]
+        except BaseException:
+            control.close()
+            raise
+        self._control = control  # running from here on: now there is a process that can be killed
+        control.settimeout(START_TIMEOUT_S)
         ready = self._receive()
-        self._control.settimeout(ORDER_TIMEOUT_S)
+        control.settimeout(ORDER_TIMEOUT_S)
         self.port = int(ready["kafka"][0].rpartition(":")[2])
         self.http = ready["http"]
         return self

@@ -70,6 +70,22 @@ def test_a_refused_start_says_why(tmp_path: Path) -> None:
         Broker(tmp_path / "one").start()
 
 
+def test_a_start_that_cannot_be_leaves_nothing_to_end(tmp_path: Path) -> None:
+    """A kill without a process id would be one of whoever runs the tests."""
+    (tmp_path / "file").touch()
+    broker = Broker(tmp_path / "file" / "data")
+    with pytest.raises(OSError, match="file"):
+        broker.start()
+    assert not broker.running
+    broker.close()
+
+
+def test_the_place_of_a_broker_is_made(tmp_path: Path) -> None:
+    """Its directory, and where that lies."""
+    with Broker(tmp_path / "not" / "there" / "data") as broker:
+        assert write(broker, "t", b"a") == [0]
+
+
 def test_a_broker_that_died_says_so_with_its_log(broker: Broker) -> None:
     """An order to a server that is gone."""
     write(broker, "t", b"a")

@@ -9,7 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from logserver.testing import Broker
+import pytest
+
+from logserver.testing import Broker, BrokerDied
 from logserver.testing.broker import Nursery
 from tests.server_process import ROOT
 
@@ -35,6 +37,28 @@ def test_the_exit_code_of_a_server_is_told() -> None:
     os.close(reading)
     os.close(writing)
     nursery.close()
+
+
+def test_a_nursery_that_died_says_so_and_is_started_anew() -> None:
+    """The tests that come later have their brokers all the same."""
+    nursery = Nursery()
+    with pytest.raises(BrokerDied, match="starts brokers has ended"):
+        nursery.ask({"do": "wait", "pid": os.getpid()})  # no child of its own
+    with pytest.raises(BrokerDied, match="starts brokers has ended"):
+        nursery.ask({"do": "wait", "pid": os.getpid()})
+    nursery.close()
+
+
+def test_files_beside_the_tests_are_no_modules_of_the_server(tmp_path: Path) -> None:
+    """A project may have an ipaddress.py of its own where its tests are run."""
+    (tmp_path / "ipaddress.py").write_text("raise ValueError('not this one')")
+    program = (
+        "import sys; from logserver.testing import Broker\n"
+        "with Broker(sys.argv[1]) as broker: print(broker.port)"
+    )
+    words = [sys.executable, "-P", "-c", program, str(tmp_path / "data")]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_nothing_is_left_when_the_test_process_is_killed(tmp_path: Path) -> None:
