@@ -38,8 +38,9 @@ if TYPE_CHECKING:
 
 # Retention rests when two looks at the clock are an hour apart: no step is longer than half of it.
 STEP_MS_MAX = 1_800_000
-# A timer that sets itself again every few milliseconds must not make a jump of a week endless.
-STEPS_MAX = 10_000
+# A timer that sets itself every few milliseconds must not make a jump endless, nor the look at
+# groups every five seconds a week long: it has as many steps as retention has looks in a week.
+STEPS_MAX = 2_000
 SETTLE_S = 10.0
 
 
