@@ -21,7 +21,7 @@ from logserver.broker.image import Image
 from logserver.storage.failure import Kind, StorageError
 from logserver.storage.files import File, Files
 from logserver.storage.recovery import segment_base_offsets
-from logserver.storage.scan import Header, walk
+from logserver.storage.scan import Found, Header, walk
 from logserver.storage.segment import segment_path
 from logwire.batch import CONTROL, LENGTH_OVERHEAD_BYTES, decode_batch
 from logwire.errors import ProtocolError
@@ -51,23 +51,38 @@ def read_metadata(files: Files, path: str) -> KafkaMetadata:
     if checkpoints:
         newest = checkpoints[-1]  # names are sorted
         after_offset = int(newest.group(1))
-        _read(files, f"{path}/{newest.group()}", 0, 0, found)
-    for base_offset in segment_base_offsets(files, path):
-        _read(files, segment_path(path, base_offset), base_offset, after_offset, found)
+        _read(files, f"{path}/{newest.group()}", 0, 0, found, last=False)
+    bases = segment_base_offsets(files, path)
+    for base in bases:
+        segment = segment_path(path, base)
+        _read(files, segment, base, after_offset, found, last=base == bases[-1])
     return found
 
 
 def _read(
-    files: Files, path: str, base_offset: int, after_offset: int, found: KafkaMetadata
+    files: Files,
+    path: str,
+    base_offset: int,
+    after_offset: int,
+    found: KafkaMetadata,
+    *,
+    last: bool,
 ) -> None:
+    """Apply a checkpoint or a segment; only the last one may end in what was not yet written."""
     file = files.open(path, write=False)
     try:
         observe = _applier(file, after_offset, found)
-        walk(file, 0, file.size(), base_offset, -1, observe, checked=True, sparse=True)
+        stop = walk(file, 0, file.size(), base_offset, -1, observe, checked=True, sparse=True)
     except ProtocolError as error:
         raise StorageError(Kind.FORMAT, f"{path} cannot be read: {error}.") from error
     finally:
         file.close()
+    if stop.found is Found.UNREADABLE or not (last or stop.found in (Found.END, Found.ZEROS)):
+        raise StorageError(
+            Kind.CORRUPT,
+            f"{path} is damaged at byte {stop.position}: {stop.why}. Topics may be "
+            "missing. Start Kafka once and see what it says.",
+        )
 
 
 def _applier(file: File, after_offset: int, found: KafkaMetadata) -> Callable[[int, Header], None]:

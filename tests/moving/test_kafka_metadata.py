@@ -83,3 +83,24 @@ def test_a_newer_kind_of_a_wanted_record_is_refused(bench: KafkaBench) -> None:
     with pytest.raises(StorageError, match="record 2 version 9") as caught:
         read(bench)
     assert caught.value.kind is Kind.FORMAT
+
+
+def test_damage_before_the_end_is_refused(bench: KafkaBench) -> None:
+    """Topics would be missing, and with them their records. The end of the log may be torn."""
+    bench.topic("a", 1)
+    bench.metadata(checkpoint_offset=10)
+    bench.topic("b", 1)
+    bench.metadata(base_offset=10)
+    bench.topic("c", 1)
+    bench.metadata(base_offset=20)
+    directory = bench.path / "__cluster_metadata-0"
+    for name in (f"{10:020d}-0000000001.checkpoint", f"{10:020d}.log"):
+        whole = (directory / name).read_bytes()
+        (directory / name).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        with pytest.raises(StorageError, match=f"{name} is damaged at byte 0") as caught:
+            read(bench)
+        assert caught.value.kind is Kind.CORRUPT
+        (directory / name).write_bytes(whole)
+    last = directory / f"{20:020d}.log"
+    last.write_bytes(last.read_bytes()[:-1])
+    assert set(read(bench).image.topics_by_name) == {"a", "b"}
