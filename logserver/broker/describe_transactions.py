@@ -1,7 +1,8 @@
 """DescribeTransactions (API 65) and ListTransactions (66) on a server without transactions.
 
 Nothing is ever under way, so lists are empty and no transactional id is known. Producers that ask
-for one are refused when they look for its coordinator (`find_coordinator`).
+for one are refused when they look for its coordinator (`find_coordinator`). A pattern must be RE2,
+as in Kafka, though there is nothing to match.
 
 Source: KIP-664, KIP-1152; kafka.coordinator.transaction.TransactionCoordinator of 4.3.1, which
 answers NOT_COORDINATOR until somebody has made its internal topic.
@@ -9,9 +10,9 @@ answers NOT_COORDINATOR until somebody has made its internal topic.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
+from logserver.broker.groups.regex_syntax import PatternError, compile_program
 from logwire import errors
 from logwire.messages import Message
 
@@ -45,17 +46,9 @@ def handle_describe_transactions(_broker: Broker, request: Message, _: Context) 
 def handle_list_transactions(_broker: Broker, request: Message, _: Context) -> Message:
     """There are none; a state or a pattern that is wrong is said to be."""
     code = errors.NONE
-    pattern = request.get("transactional_id_pattern")
-    if pattern is not None and not _is_pattern(pattern):
+    try:
+        compile_program(request.get("transactional_id_pattern") or "")
+    except PatternError:
         code = errors.INVALID_REGULAR_EXPRESSION
     unknown = [] if code else [name for name in request["state_filters"] if name not in STATES]
     return {"error_code": code, "unknown_state_filters": unknown, "transaction_states": []}
-
-
-def _is_pattern(text: str) -> bool:
-    # Only looked at, never matched: compiling is bounded by the length of the text.
-    try:
-        re.compile(text)
-    except (re.error, RecursionError, OverflowError):
-        return False
-    return True

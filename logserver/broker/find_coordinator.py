@@ -5,7 +5,9 @@ waits until the topic is durable. Kafka answers COORDINATOR_NOT_AVAILABLE first 
 ask again.
 
 A transactional id hears TRANSACTIONAL_ID_AUTHORIZATION_FAILED, which clients take for fatal:
-retrying would look like a hanging broker, and transactions are not "not yet available".
+retrying would look like a hanging broker, and transactions are not "not yet available". A share
+group's key (type 2, asked for by brokers only) hears INVALID_REQUEST, as in a Kafka without a share
+coordinator.
 """
 
 from __future__ import annotations
@@ -23,9 +25,8 @@ if TYPE_CHECKING:
     from logserver.broker.broker import Broker
     from logserver.broker.peer import Context
 
-GROUP_KEY, TRANSACTION_KEY, SHARE_KEY = 0, 1, 2
+GROUP_KEY, TRANSACTION_KEY = 0, 1
 BATCHED_SINCE = 4
-SHARE_SINCE = 6
 # offsets.topic.segment.bytes may be smaller, as in Kafka; segment.bytes of a topic may not.
 SEGMENT_BYTES_MIN = 1_048_576
 
@@ -51,7 +52,7 @@ def _coordinator(broker: Broker, key_type: int, context: Context) -> Message:
     """This broker, as far as it looks after such keys. Raises Refusal."""
     if key_type == TRANSACTION_KEY:
         raise Refusal(errors.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
-    if key_type != GROUP_KEY and (key_type != SHARE_KEY or context.api_version < SHARE_SINCE):
+    if key_type != GROUP_KEY:
         raise Refusal(errors.INVALID_REQUEST)
     ensure_offsets_topic(broker, context)
     host, port = address(broker, context)

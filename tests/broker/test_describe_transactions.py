@@ -32,7 +32,7 @@ def test_no_transaction_is_under_way(version: int) -> None:
     assert answer["unknown_state_filters"] == ["Bogus"]
 
 
-@pytest.mark.parametrize("pattern", ["(", "a{99999999999999}", "(" * 30_000, "[b-a]"])
+@pytest.mark.parametrize("pattern", ["(", "a{1001}", "(" * 30_000, "[b-a]", "(?=a)"])
 def test_a_pattern_that_is_none_is_refused(pattern: str) -> None:
     """INVALID_REGULAR_EXPRESSION, whatever was tried."""
     assert listed(pattern=pattern)["error_code"] == errors.INVALID_REGULAR_EXPRESSION
