@@ -22,6 +22,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Container
+from random import Random
 from typing import Final, NamedTuple
 
 from .files import Files
@@ -187,6 +189,20 @@ def read_topic_id(files: Files, directory: str) -> bytes | None:
 def write_topic_id(files: Files, directory: str, topic_id: bytes) -> None:
     """Write the topic id of a new partition directory, durably."""
     files.write_atomically(f"{directory}/{METADATA_FILE}", encode_metadata(topic_id))
+
+
+def new_uuid(random: Random, taken: Container[bytes] = ()) -> bytes:
+    """A random UUID (version 4) that nobody has.
+
+    As Kafka's, its text does not begin with a dash: command lines take that for an option.
+    """
+    while True:
+        raw = bytearray(random.randbytes(TOPIC_ID_BYTES))
+        raw[6] = raw[6] & 0x0F | 0x40
+        raw[8] = raw[8] & 0x3F | 0x80
+        uuid = bytes(raw)
+        if uuid not in taken and not format_uuid(uuid).startswith("-"):
+            return uuid
 
 
 def format_uuid(uuid: bytes) -> str:

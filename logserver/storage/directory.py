@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Final
 from . import checkpoint
 from .failure import Kind, StorageError
 from .files import File, Files, LockedError, is_disk_full, is_passing
-from .identity import Identity, check_node, create_identity, read_identity
+from .identity import Identity, check_node, create_identity, raise_format, read_identity
 from .log import Log
 from .maintenance import DELETED_SUFFIX, deleted_name
 from .mark import MARK_INTERVAL_BYTES, MARK_INTERVAL_MS, Mark, MarkEntry, MarkWrite
@@ -123,6 +123,7 @@ class LogDirectory:
             if identity is None:
                 identity = create_identity(files, path, config.node_id, random or SystemRandom())
             check_node(identity, path, config.node_id)
+            identity = raise_format(files, path, identity)
             directory = cls(files, path, lock, identity)
             directory._marked_ms = now_ms
             directory._survey()

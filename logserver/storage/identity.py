@@ -4,10 +4,14 @@
     cluster.id=8Zt5yQKcTlmCB1yKKHYPlQ
     node.id=1
     directory.id=sVJn1tDWQUKuOkrwE0LM8Q
-    logserver.format.version=1
+    logserver.format.version=2
 
-Written once, when the directory is made. A directory of another node, of a newer format, or one
-that something else filled is refused before a byte of it is touched.
+Written when the directory is made, and again by the first server that knows a newer format than the
+file names. A directory of another node, of a newer format, or one that something else filled is
+refused before a byte of it is touched.
+
+    format 1   every offset of a log has its record: a gap is damage
+    format 2   compaction: gaps below `sparse-below`, and `.swap` files that a start has to complete
 """
 
 from __future__ import annotations
@@ -16,24 +20,25 @@ from collections.abc import Collection
 from random import Random
 from typing import Final, NamedTuple
 
-from .checkpoint import CheckpointError, format_uuid, parse_uuid
+from .checkpoint import CheckpointError, format_uuid, new_uuid, parse_uuid
 from .failure import Kind, StorageError
 from .files import Files
 from .mark import MARK_FILE, Mark
 
 IDENTITY_FILE: Final = "meta.properties"
 META_VERSION: Final = 1  # Kafka's MetaPropertiesVersion.V1
-FORMAT_VERSION: Final = 1  # raised when an older server must not open what we write
+FORMAT_VERSION: Final = 2  # raised when an older server must not open what we write
 FORMAT_KEY: Final = "logserver.format.version"
 ADVICE: Final = "Choose another --data-dir."
 
 
 class Identity(NamedTuple):
-    """The cluster, the node and the directory, as Kafka names them."""
+    """The cluster, the node and the directory, as Kafka names them, and the format on the disk."""
 
     cluster_id: str
     node_id: int
     directory_id: bytes
+    format_version: int = FORMAT_VERSION
 
 
 def read_identity(files: Files, path: str) -> Identity | None:
@@ -72,7 +77,7 @@ def read_identity(files: Files, path: str) -> Identity | None:
             f"cannot open data dir {path}: its {IDENTITY_FILE} is damaged. Restore that file from "
             "a backup (cluster.id, node.id and directory.id, one a line).",
         )
-    return Identity(cluster_id, node_id, directory_id)
+    return Identity(cluster_id, node_id, directory_id, version)
 
 
 def check_node(identity: Identity, path: str, node_id: int) -> None:
@@ -112,26 +117,28 @@ def create_identity(
     if not mark.known:
         mark.write()
         mark.close()
-    identity = Identity(cluster_id or format_uuid(_uuid(random)), node_id, _uuid(random))
-    lines = [
-        f"version={META_VERSION}",
-        f"cluster.id={identity.cluster_id}",
-        f"node.id={node_id}",
-        f"directory.id={format_uuid(identity.directory_id)}",
-        f"{FORMAT_KEY}={FORMAT_VERSION}",
-    ]
-    files.write_atomically(f"{path}/{IDENTITY_FILE}", ("\n".join(lines) + "\n").encode())
+    identity = Identity(cluster_id or format_uuid(new_uuid(random)), node_id, new_uuid(random))
+    _write(files, path, identity)
     return identity
 
 
-def _uuid(random: Random) -> bytes:
-    """A random (version 4) UUID whose text does not begin with '-', as Kafka's do not."""
-    while True:
-        uuid = bytearray(random.randbytes(16))
-        uuid[6] = uuid[6] & 0x0F | 0x40
-        uuid[8] = uuid[8] & 0x3F | 0x80
-        if not format_uuid(bytes(uuid)).startswith("-"):
-            return bytes(uuid)
+def raise_format(files: Files, path: str, identity: Identity) -> Identity:
+    """Let no older server open a directory that this one writes to, durably. Raises OSError."""
+    if identity.format_version < FORMAT_VERSION:
+        identity = identity._replace(format_version=FORMAT_VERSION)
+        _write(files, path, identity)
+    return identity
+
+
+def _write(files: Files, path: str, identity: Identity) -> None:
+    lines = [
+        f"version={META_VERSION}",
+        f"cluster.id={identity.cluster_id}",
+        f"node.id={identity.node_id}",
+        f"directory.id={format_uuid(identity.directory_id)}",
+        f"{FORMAT_KEY}={identity.format_version}",
+    ]
+    files.write_atomically(f"{path}/{IDENTITY_FILE}", ("\n".join(lines) + "\n").encode())
 
 
 def _is_harmless(name: str) -> bool:

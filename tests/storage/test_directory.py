@@ -15,6 +15,7 @@ from logserver.storage.directory import CLEAN_FILE, LogDirectory, is_partition_n
 from logserver.storage.failing_files import FailingFiles
 from logserver.storage.failure import Kind, StorageError
 from logserver.storage.files import RealFiles
+from logserver.storage.identity import IDENTITY_FILE
 from logserver.storage.log import FencedError
 from logserver.storage.mark import MARK_INTERVAL_MS, Mark
 from logserver.storage.simulated_files import MemoryFiles, RecordingFiles
@@ -71,6 +72,20 @@ def test_a_path_that_cannot_be_a_directory_is_refused_with_a_sentence(tmp_path: 
         files = FailingFiles(MemoryFiles(), fail_at=1, error=number, kinds=["lock"])
         with pytest.raises(StorageError, match=words):
             LogDirectory.open(files, load({"log.dir": DATA}), now_ms=NOW_MS)
+
+
+def test_a_directory_of_an_older_format_becomes_one_of_ours() -> None:
+    """0.1.0 takes the gaps of compaction for damage: it must not open what we have written to."""
+    files = MemoryFiles()
+    made = DirectoryBench(files).directory
+    made.close(clean=True)
+    path = f"{DATA}/{IDENTITY_FILE}"
+    ours = files.read_file(path)
+    files.write_atomically(path, ours.replace(b"format.version=2", b"format.version=1"))
+    opened = DirectoryBench(files).directory
+    assert opened.clean
+    assert opened.identity == made.identity
+    assert files.read_file(path) == ours
 
 
 def test_a_clean_stop_makes_the_next_start_read_nothing() -> None:

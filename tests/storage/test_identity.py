@@ -44,7 +44,7 @@ def test_an_identity_is_read_back() -> None:
     ("text", "kind", "words"),
     [
         ("version=1\ncluster.id=x\nnode.id=1\n", Kind.IDENTITY, "not written by logserver"),
-        ("logserver.format.version=2\n", Kind.FORMAT, "on-disk format 2, this logserver reads up"),
+        ("logserver.format.version=3\n", Kind.FORMAT, "on-disk format 3, this logserver reads up"),
         ("logserver.format.version=1\nnode.id=1\n", Kind.IDENTITY, "is damaged"),
         ("", Kind.IDENTITY, "not written by logserver"),
     ],
