@@ -97,5 +97,5 @@ class GroupCoordinator:
 
 
 def is_away(error: ClientError) -> bool:
-    """Whether a coordinator that is loading, has moved or hung up is all that is wrong."""
-    return error.kind in ("connect", "closed") or error.code in _ASK_AGAIN
+    """Whether all that is wrong is a coordinator that is loading, has moved or does not answer."""
+    return error.kind in ("connect", "closed", "timeout") or error.code in _ASK_AGAIN

@@ -19,7 +19,7 @@ it had not committed is read again.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from typing import Final, Literal
 from uuid import uuid4
@@ -150,6 +150,14 @@ class GroupConsumer(Consumer):
         finally:
             self._leave()
             super().close()
+
+    def __iter__(self) -> Iterator[ConsumerRecord]:
+        """As the consumer's; what is due is done between two records, however long one takes."""
+        for record in super().__iter__():
+            yield record
+            if time.monotonic() >= self._due_s():
+                self.settle()
+                self._keep_up()
 
     def poll(self, timeout_ms: float = 1000, records_max: int = 1000) -> list[ConsumerRecord]:
         """As `Consumer.poll`; what earlier calls returned counts as dealt with."""
@@ -313,16 +321,20 @@ class GroupConsumer(Consumer):
         """Read on where the group has stopped; where it has not begun, at `start`."""
         if not keys:
             return
-        offsets = self._fetch_committed(keys)
-        self._committed |= offsets
+        committed = self._fetch_committed(keys)
+        positions: dict[TopicPartition, int] = {}
+        ends: dict[TopicPartition, int] = {}
         for topic in {topic for topic, _ in keys}:
             indexes = [index for name, index in keys if name == topic]
-            starts = {index: offsets.get((topic, index), self._start) for index in indexes}
-            ends = self._offsets(topic, dict.fromkeys(indexes, "end")) if self._stop_at_end else {}
-            for index, offset in self._offsets(topic, starts).items():
-                self._fetcher.assigned[topic, index] = Assigned(topic, index, offset)
-                if self._stop_at_end:
-                    self._stop_offsets[topic, index] = ends[index]
+            starts = {index: committed.get((topic, index), self._start) for index in indexes}
+            positions |= _keyed(topic, self._offsets(topic, starts))
+            if self._stop_at_end:
+                ends |= _keyed(topic, self._offsets(topic, dict.fromkeys(indexes, "end")))
+        # All of them or none: what was read in part nobody would know of, or give up.
+        self._committed |= committed
+        self._stop_offsets |= ends
+        for key, offset in positions.items():
+            self._fetcher.assigned[key] = Assigned(*key, offset)
 
     # offsets
 
@@ -391,6 +403,10 @@ class GroupConsumer(Consumer):
                 timeout_ms=CLOSE_TIMEOUT_MS,
             )
         self._membership.restart()
+
+
+def _keyed(topic: str, offsets: dict[int, int]) -> dict[TopicPartition, int]:
+    return {(topic, index): offset for index, offset in offsets.items()}
 
 
 def _top_code(answer: Message) -> tuple[int]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 
 from logserver.client import Admin, ClientError, ConsumerRecord, GroupConsumer, Producer
+from logserver.client.consumer import Start
+from logserver.client.failure import refusal
+from logwire import errors
 from tests.client.scripted_broker import ScriptedBroker
 from tests.client.scripted_group import COMMIT, FETCH, HEARTBEAT, LEFT, ScriptedGroup
 from tests.server_process import ServerProcess
@@ -151,6 +154,23 @@ def test_records_of_a_lost_partition_are_dropped_in_the_middle_of_a_batch(
     assert group.committed == {0: 1}
 
 
+def test_a_program_that_takes_its_time_is_alive_between_two_records(group: ScriptedGroup) -> None:
+    """One batch may take it longer than the group waits: it says so, commits, and gives up."""
+    with consumer(group) as reader:
+        records = iter(reader)
+        first = next(records)
+        heard = len(group.heartbeats)
+        reader._heartbeat_at_s = reader._commit_at_s = 0.0  # it is time
+        second = next(records)
+        assert (second.partition, second.offset) == (first.partition, 1)
+        assert len(group.heartbeats) == heard + 1
+        assert group.committed[first.partition] == 1
+        group.assigned = {1 - first.partition}
+        reader._heartbeat_at_s = 0.0
+        assert next(records).partition == 1 - first.partition
+    assert group.committed == {first.partition: 2, 1 - first.partition: 1}
+
+
 def test_a_partition_that_is_new_is_read(group: ScriptedGroup) -> None:
     """From where the group says."""
     group.assigned = {0}
@@ -232,6 +252,20 @@ def test_reading_goes_on_while_the_coordinator_is_away(group: ScriptedGroup) -> 
         count = len(group.heartbeats)
         wait_heartbeats(reader, group, count + 2)
         assert group.committed == {0: 4, 1: 3}
+
+
+def test_a_coordinator_that_is_silent_is_away(group: ScriptedGroup) -> None:
+    """As one that hangs up: reading goes on, and the heartbeat after it says everything again."""
+    with consumer(group, request_timeout_ms=100) as reader:
+        read(reader, 6)
+        answer = group.broker.answers[HEARTBEAT]
+        turns = [True]
+        group.broker.answers[HEARTBEAT] = lambda request: (
+            {} if turns and turns.pop() else answer(request)
+        )
+        wait_heartbeats(reader, group, len(group.heartbeats) + 1)
+        assert turns == []
+        assert group.heartbeats[-1]["subscribed_topic_names"] == ["t"]
 
 
 def test_a_coordinator_that_stays_away_is_an_error_in_the_end(group: ScriptedGroup) -> None:
@@ -381,6 +415,34 @@ def test_a_second_member_of_that_name_is_refused(coordinator: str, names: tuple[
             member(coordinator, names, instance_id="i") as second,
         ):
             second.poll(1000)
+
+
+class Interrupted(GroupConsumer):
+    """Of the topics that it is given, the place in the second cannot be told at first."""
+
+    asked_count = 0
+
+    def _offsets(self, topic: str, starts: Mapping[int, Start]) -> dict[int, int]:
+        self.asked_count += 1
+        if self.asked_count == 2:
+            raise refusal(f"list offsets of {topic}", errors.LEADER_NOT_AVAILABLE)
+        return super()._offsets(topic, starts)
+
+
+def test_what_could_not_be_taken_whole_is_not_read_in_part(
+    coordinator: str, names: tuple[str, str]
+) -> None:
+    """The group would not know who reads there, and might give it to another."""
+    topic, group = names
+    other = f"{topic}-other"
+    with Admin(coordinator) as admin:
+        admin.create_topic(other)
+    with Interrupted(coordinator, group, [topic, other], start="beginning") as reader:
+        records: list[ConsumerRecord] = []
+        while len(records) < 100:
+            records += reader.poll(50, 10)
+            assert sorted(reader.positions()) == reader.assignment
+    assert numbers(records) == list(range(100))
 
 
 def test_offsets_that_were_set_by_an_operator_are_where_reading_goes_on(
