@@ -95,6 +95,7 @@ class FetchedBatch(NamedTuple):
 
 
 class _Asked(NamedTuple):
+    correlation_id: int
     version: int
     deadline_s: float
     generations: dict[tuple[str, int], int]
@@ -142,7 +143,8 @@ class Fetcher:
             connections[connection.fileno()] = leader, connection
             deadline_s = min(deadline_s, asked.deadline_s)
         for assigned in self.assigned.values():
-            if assigned.retry_at_s:
+            # One whose leader has a request already is asked for again behind the answer.
+            if assigned.retry_at_s and self._leader(assigned) not in self._asked:
                 deadline_s = min(deadline_s, assigned.retry_at_s)
         remaining_ms = max(0.0, (deadline_s - time.monotonic()) * 1000)
         for fileno, _ in poll.poll(remaining_ms):
@@ -171,7 +173,7 @@ class Fetcher:
         for assigned in self.assigned.values():
             if assigned.failure is not None or assigned.retry_at_s > now_s:
                 continue
-            leader = self.cluster.leader(assigned.topic, assigned.partition)
+            leader = self._leader(assigned)
             if leader < 0:
                 code = self._topic_codes.get(assigned.topic, errors.LEADER_NOT_AVAILABLE)
                 self._delay(assigned, refusal(f"read {assigned}", code))
@@ -183,6 +185,9 @@ class Fetcher:
             except ClientError as error:
                 for assigned in group:
                     self._delay(assigned, error)
+
+    def _leader(self, assigned: Assigned) -> int:
+        return self.cluster.leader(assigned.topic, assigned.partition)
 
     def _ask_leader(self, leader: int, connection: Connection, group: list[Assigned]) -> None:
         settings = self.settings
@@ -207,23 +212,22 @@ class Fetcher:
             "topics": [{"topic": name, "partitions": rows} for name, rows in topics.items()],
         }
         timeout_s = (settings.request_timeout_ms + settings.max_wait_ms) / 1000
+        self.requests_count += 1
+        body = encode_request(FETCH, version, message)
         self._asked[leader] = _Asked(
+            connection.send_nowait(FETCH, version, body),
             version,
             time.monotonic() + timeout_s,
             {(one.topic, one.partition): one.generation for one in group},
         )
-        self.requests_count += 1
-        try:
-            connection.send_nowait(FETCH, version, encode_request(FETCH, version, message))
-        except ClientError:
-            del self._asked[leader]
-            raise
 
     # answers
 
     def _receive(self, leader: int, connection: Connection) -> None:
-        for _, frame in connection.receive_nowait():
-            asked = self._asked[leader]
+        for correlation_id, frame in connection.receive_nowait():
+            asked = self._asked.get(leader)
+            if asked is None or asked.correlation_id != correlation_id:
+                raise connection.broken(f"answered request {correlation_id} out of turn")
             answer = connection.decode(FETCH, asked.version, frame)
             self.received_bytes += len(frame)
             if answer.get("error_code"):

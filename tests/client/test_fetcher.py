@@ -138,6 +138,61 @@ def test_a_silent_broker_is_left_and_asked_again() -> None:
             assert [record.value for record in reader] == [b"one"]
 
 
+class Doubled(ScriptedBroker):
+    """Answers the first Fetch twice."""
+
+    is_done = False
+
+    def _answer(self, frame: memoryview) -> bytes | None:
+        answer = super()._answer(frame)
+        if answer and not self.is_done and int.from_bytes(frame[:2], "big") == FETCH:
+            self.is_done = True
+            return answer * 2
+        return answer
+
+
+def test_an_answer_that_nobody_asked_for_breaks_the_connection() -> None:
+    """It would be taken for that of the next request."""
+    with Doubled() as broker:
+        broker.append(b"one")
+        with consumer(broker, stop_at_end=False) as reader:
+            connection = reader._data.data(7)
+            assert [record.value for record in reader.poll()] == [b"one"]
+            broker.append(b"two")
+            assert [record.value for record in reader.poll()] == [b"two"]
+            assert not connection.is_open
+
+
+def test_waiting_for_one_partition_does_not_spin_for_another() -> None:
+    """One that is to be asked again waits until its leader has answered for the others."""
+    with (
+        ScriptedBroker(partitions=2) as broker,
+        consumer(broker, stop_at_end=False, request_timeout_ms=400) as reader,
+    ):
+        turns = [{}, errors.NOT_LEADER_OR_FOLLOWER]
+
+        def fetch(request: dict[str, Any]) -> dict[str, Any]:
+            turn = turns.pop()
+            if not turn:
+                return {}  # no answer: the leader waits for records
+            answer = broker._answer_1(request)
+            answer["responses"][0]["partitions"][0]["error_code"] = turn
+            return answer
+
+        broker.answers[FETCH] = fetch
+        asks = 0
+        ask = reader._fetcher.ask
+
+        def counted() -> None:
+            nonlocal asks
+            asks += 1
+            ask()
+
+        reader._fetcher.ask = counted  # type: ignore[method-assign]
+        assert reader.poll(timeout_ms=300) == []
+        assert asks < 20
+
+
 def test_a_refusal_of_the_whole_fetch_does_not_spin() -> None:
     """A pause, then again; an error when it lasts."""
     with ScriptedBroker() as broker:
