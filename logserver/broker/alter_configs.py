@@ -21,7 +21,6 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from logserver.broker.broker_loggers import alter_loggers
-from logserver.broker.create_topics import storage_refusal
 from logserver.broker.describe_configs import is_number
 from logserver.broker.image import (
     BROKER_LOGGER_RESOURCE,
@@ -30,6 +29,7 @@ from logserver.broker.image import (
     GROUP_RESOURCE,
     TOPIC_RESOURCE,
 )
+from logserver.broker.metadata_log import change
 from logserver.broker.telemetry.subscriptions import check_subscription
 from logserver.broker.topic_names import refusal_of
 from logserver.config import BROKER_KEYS, GROUP_KEYS, TOPIC_KEYS, ConfigError, Key, topic_config
@@ -343,15 +343,9 @@ def _changes(
 def _commit(
     broker: Broker, context: Context, kind: int, name: str, records: list[ChangeRecord]
 ) -> None:
-    # An alteration that changes nothing still waits for what it repeats to be durable.
-    context.after_sync = broker.metadata_log.unsynced
+    change(broker, records, context)
     if not records:
         return
-    try:
-        broker.metadata_log.append(records, context.now_ms)
-    except OSError as error:
-        raise storage_refusal("write the metadata log", error) from None
-    context.after_sync = True
     if kind == TOPIC_RESOURCE:
         broker.reconfigure(broker.image.topics_by_name[name])
     elif kind == BROKER_RESOURCE:

@@ -16,14 +16,15 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from logserver.broker.describe_configs import topic_entries
 from logserver.broker.image import TOPIC_RESOURCE, Topic
-from logserver.broker.metadata_log import METADATA_TOPIC
+from logserver.broker.metadata_log import METADATA_TOPIC, change, storage_refusal
 from logserver.broker.topic_names import refusal_of, unified
 from logserver.config import ConfigError, topic_config
-from logserver.storage.checkpoint import CheckpointError
+from logserver.storage.checkpoint import CheckpointError, new_uuid
 from logserver.storage.creation import SIDE_BY_SIDE_COUNT_MIN, make_directories
 from logserver.storage.failure import StorageError
 from logwire import errors
@@ -271,15 +272,8 @@ def require_room(broker: Broker, additional: int, planned: int = 0) -> None:
 
 
 def new_topic_id(broker: Broker) -> bytes:
-    """16 random bytes (UUID version 4) that no topic has."""
-    while True:
-        raw = bytearray(broker.random.randbytes(16))
-        raw[6] = raw[6] & 0x0F | 0x40
-        raw[8] = raw[8] & 0x3F | 0x80
-        topic_id = bytes(raw)
-        # As Kafka: an id whose text begins with a dash confuses command lines (0xf8 >> 2 is '-').
-        if topic_id not in broker.image.topics and raw[0] >> 2 != 62:
-            return topic_id
+    """An id that no topic has."""
+    return new_uuid(broker.random, broker.image.topics)
 
 
 def create(broker: Broker, planned: dict[str, NewTopic], context: Context) -> dict[str, Refusal]:
@@ -289,11 +283,9 @@ def create(broker: Broker, planned: dict[str, NewTopic], context: Context) -> di
     node_id = broker.config.node_id
     records = [record for topic in planned.values() for record in topic.records(node_id)]
     try:
-        broker.metadata_log.append(records, context.now_ms)
-    except OSError as error:
-        refusal = storage_refusal("write the metadata log", error)
-        return dict.fromkeys(planned, refusal)
-    context.after_sync = True
+        change(broker, records, context)
+    except Refusal as unwritten:
+        return dict.fromkeys(planned, unwritten)
     topics = [broker.image.topics[topic.topic_id] for topic in planned.values()]
     try:
         prepare_directories(broker, [(topic, 0) for topic in topics])
@@ -334,22 +326,19 @@ def open_partitions(broker: Broker, topic: Topic, first: int, context: Context) 
 
 
 def _take_back(broker: Broker, topics: list[Topic], context: Context) -> None:
-    try:
+    # Where that fails the topics stay, without partitions that are served, until the next start.
+    with suppress(Refusal):
         remove(broker, topics, context)
-    except OSError as error:
-        # The topics stay, without partitions that are served, until the next start makes them.
-        storage_refusal("take back what was half created", error)
 
 
 def remove(broker: Broker, topics: list[Topic], context: Context) -> None:
-    """Remove topics in one batch, then set their directories aside. Raises OSError."""
+    """Remove topics in one batch, then set their directories aside. Raises Refusal."""
     records: list[ChangeRecord] = [
         ("RemoveTopicRecord", 0, {"topic_id": topic.topic_id}) for topic in topics
     ]
     if not records:
         return
-    broker.metadata_log.append(records, context.now_ms)
-    context.after_sync = True
+    change(broker, records, context)
     broker.coordinators.topics_deleted(topics, context.now_ms)
     for topic in topics:
         for index in topic.partitions:
@@ -363,12 +352,6 @@ def _drop(broker: Broker, topic: Topic, index: int, now_ms: int) -> None:
     except OSError as error:
         # The record stands: the next start sets the directory aside.
         logger.error("cannot set aside the directory of %s-%d: %s", topic.name, index, error)
-
-
-def storage_refusal(what: str, error: Exception) -> Refusal:
-    """The refusal that a failed write of the control plane becomes; logged, as it is our disk."""
-    logger.error("cannot %s: %s", what, error)
-    return Refusal(errors.KAFKA_STORAGE_ERROR, f"cannot {what}: {error}")
 
 
 def _refused_result(name: str, refusal: Refusal) -> Message:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from logserver.broker.api_versions import SUPPORTED_FEATURES
-from logserver.broker.create_topics import storage_refusal
+from logserver.broker.metadata_log import change
 from logwire import errors
 from logwire.errors import Refusal
 from logwire.messages import Message
@@ -93,17 +93,9 @@ def _refusal(sentence: str) -> Refusal:
 
 
 def _finalize(broker: Broker, levels: dict[str, int], context: Context) -> None:
-    # An update that changes nothing still waits for what it repeats to be durable.
-    context.after_sync = broker.metadata_log.unsynced
     records: list[ChangeRecord] = [
         ("FeatureLevelRecord", 0, {"name": name, "feature_level": level})
         for name, level in levels.items()
         if broker.image.features.get(name, 0) != level
     ]
-    if not records:
-        return
-    try:
-        broker.metadata_log.append(records, context.now_ms)
-    except OSError as error:
-        raise storage_refusal("write the metadata log", error) from None
-    context.after_sync = True
+    change(broker, records, context)

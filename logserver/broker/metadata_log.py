@@ -17,6 +17,7 @@ topic, alteration or thousand producer ids.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from logserver.broker.image import Image
@@ -32,13 +33,17 @@ from logwire.batch import (
     iterate_batches,
     verify_batch,
 )
-from logwire.errors import ProtocolError
+from logwire.errors import KAFKA_STORAGE_ERROR, ProtocolError, Refusal
 from logwire.messages import Message, decode_record, encode_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from logserver.broker.broker import Broker
+    from logserver.broker.peer import Context
     from logserver.storage.log import Log
+
+logger = logging.getLogger(__name__)
 
 METADATA_TOPIC = "__cluster_metadata"
 # Kafka's Uuid.METADATA_TOPIC_ID: the one topic whose id is not random.
@@ -187,6 +192,27 @@ class MetadataLog:
                     self.image.apply(name, fields)
         except ProtocolError as error:
             raise corrupt(self.log, header.base_offset, str(error)) from error
+
+
+def change(broker: Broker, records: list[ChangeRecord], context: Context) -> None:
+    """Make one atomic change for a request, whose answer waits until it is durable.
+
+    Without records nothing changes, and yet the answer waits for what it repeats. Raises Refusal:
+    log and image are as they were.
+    """
+    metadata_log = broker.metadata_log
+    try:
+        if records:
+            metadata_log.append(records, context.now_ms)
+    except OSError as error:
+        raise storage_refusal("write the metadata log", error) from None
+    context.after_sync = metadata_log.unsynced
+
+
+def storage_refusal(what: str, error: Exception) -> Refusal:
+    """The refusal that a failed write of the control plane becomes; logged, as it is our disk."""
+    logger.error("cannot %s: %s", what, error)
+    return Refusal(KAFKA_STORAGE_ERROR, f"cannot {what}: {error}")
 
 
 def corrupt(log: Log, offset: int, why: str) -> StorageError:

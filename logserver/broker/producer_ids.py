@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from logserver.broker.create_topics import storage_refusal
+from logserver.broker.metadata_log import storage_refusal
 from logwire import errors
 from logwire.errors import Refusal
 from logwire.messages import Message

@@ -23,8 +23,8 @@ from logserver.broker.create_topics import (
     remove,
     require_assignments,
     require_room,
-    storage_refusal,
 )
+from logserver.broker.metadata_log import change, storage_refusal
 from logwire import errors
 from logwire.errors import ERRORS, Refusal
 from logwire.messages import Message
@@ -64,8 +64,7 @@ def handle_delete_topics(broker: Broker, request: Message, context: Context) -> 
     topics = [item.topic for item in wanted if item.topic is not None and item.refusal is None]
     try:
         remove(broker, topics, context)
-    except OSError as error:
-        refusal = storage_refusal("remove topics", error)
+    except Refusal as refusal:
         for item in wanted:
             item.refusal = item.refusal or refusal
     return {"responses": [_deleted_result(item) for item in wanted]}
@@ -184,9 +183,8 @@ def _grow(broker: Broker, topic: Topic, additional: int, context: Context) -> No
         partition_record(topic.topic_id, index, broker.config.node_id)
         for index in range(first, first + additional)
     ]
+    change(broker, records, context)
     try:
-        broker.metadata_log.append(records, context.now_ms)
-        context.after_sync = True
         prepare_directories(broker, [(topic, first)])
         open_partitions(broker, topic, first, context)
     except STORAGE_ERRORS as error:

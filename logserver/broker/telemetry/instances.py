@@ -108,7 +108,7 @@ class Instances:
     def __len__(self) -> int:
         return len(self._instances)
 
-    def __contains__(self, instance_id: bytes) -> bool:
+    def __contains__(self, instance_id: object) -> bool:
         return instance_id in self._instances
 
     def subscribe(self, image: Image) -> None:

@@ -11,11 +11,11 @@ gives them (ClientMetricsManager), which has no bound for the unpacked size.
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64encode
 from typing import TYPE_CHECKING
 
 from logserver.broker.telemetry.otlp import decode_metrics
 from logserver.broker.telemetry.series import Source
+from logserver.storage.checkpoint import format_uuid, new_uuid
 from logwire import errors
 from logwire.compression import CODECS, OutputTooLarge, decompress
 from logwire.errors import ProtocolError, Refusal
@@ -46,7 +46,7 @@ def handle_get_telemetry_subscriptions(
     """What this client shall push: an id of its own, prefixes of names, and how often."""
     instance_id = bytes(request["client_instance_id"])
     if instance_id == NO_INSTANCE:
-        instance_id = _new_id(broker)
+        instance_id = new_uuid(broker.random, broker.telemetry.instances)
     instance = _seen(broker, instance_id, context)
     try:
         instance.ask(broker.uptime_ms)
@@ -110,7 +110,7 @@ def _seen(broker: Broker, instance_id: bytes, context: Context) -> Instance:
     peer = context.peer
     software, version = peer.software
     client = {
-        "client_instance_id": urlsafe_b64encode(instance_id).decode().rstrip("="),
+        "client_instance_id": format_uuid(instance_id),
         "client_id": context.client_id,
         "client_software_name": software or None,
         "client_software_version": version or None,
@@ -119,13 +119,3 @@ def _seen(broker: Broker, instance_id: bytes, context: Context) -> Instance:
     }
     known = {name: text for name, text in client.items() if text is not None}
     return broker.telemetry.instances.seen(instance_id, known, broker.uptime_ms)
-
-
-def _new_id(broker: Broker) -> bytes:
-    """16 random bytes (UUID version 4) that no instance has."""
-    while True:
-        raw = bytearray(broker.random.randbytes(16))
-        raw[6] = raw[6] & 0x0F | 0x40
-        raw[8] = raw[8] & 0x3F | 0x80
-        if bytes(raw) not in broker.telemetry.instances:
-            return bytes(raw)
