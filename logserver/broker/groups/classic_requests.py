@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 # Clients cut their reasons at so many characters (KIP-800); history keeps no more.
 REASON_CHARACTERS_MAX = 255
 
-# A member id begins with so much of the name that its client gave: a string ends at 32,767 bytes.
+# So much is kept of the name that a client gives itself. A member id begins with it, and a record
+# must be able to hold it: a string ends at 32,767 bytes, and what is no UTF-8 is longer as text.
 NAME_CHARACTERS_MAX = 255
 
 # In version 0 a member has as long to join as its session lasts.
@@ -50,6 +51,12 @@ def limits_of(config: BrokerConfig) -> Limits:
         pending_count_max=config.group_pending_members_max,
         metadata_bytes_max=config.group_metadata_max_bytes,
     )
+
+
+def client_of(context: Context) -> tuple[str, str]:
+    """Client id and host of who asks, as a group keeps and shows them."""
+    # Java prints an address with a slash before it.
+    return (context.client_id or "")[:NAME_CHARACTERS_MAX], f"/{context.client_host}"
 
 
 def handle_join_group(broker: Broker, request: Message, context: Context) -> Message | None:
@@ -102,7 +109,8 @@ def _join_event(broker: Broker, request: Message, context: Context) -> Join:
     if context.api_version < REBALANCE_TIMEOUT_VERSION:
         rebalance_timeout_ms = session_timeout_ms
     instance_id = request["group_instance_id"]
-    name = instance_id if instance_id is not None else context.client_id or ""
+    client_id, client_host = client_of(context)
+    name = client_id if instance_id is None else instance_id[:NAME_CHARACTERS_MAX]
     protocols: Protocols = {}
     for protocol in request["protocols"]:
         protocols.setdefault(protocol["name"], protocol["metadata"])
@@ -111,9 +119,9 @@ def _join_event(broker: Broker, request: Message, context: Context) -> Join:
         context.api_version,
         request["member_id"],
         instance_id,
-        f"{name[:NAME_CHARACTERS_MAX]}-{UUID(int=broker.random.getrandbits(128), version=4)}",
-        context.client_id or "",
-        f"/{context.client_host}",  # as Java prints an address: tools show it so
+        f"{name}-{UUID(int=broker.random.getrandbits(128), version=4)}",
+        client_id,
+        client_host,
         session_timeout_ms,
         rebalance_timeout_ms,
         request["protocol_type"],

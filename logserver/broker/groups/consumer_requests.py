@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from logserver.broker.groups.classic_group import ClassicGroup
+from logserver.broker.groups.classic_requests import client_of
 from logserver.broker.groups.consumer_describe import described, not_found
 from logserver.broker.groups.consumer_group import ConsumerGroup
 from logserver.broker.groups.consumer_heartbeat import ConsumerHeartbeat, heartbeat
@@ -53,8 +54,7 @@ def handle_consumer_group_heartbeat(
         deferred,
         request,
         str(UUID(int=broker.random.getrandbits(128), version=4)),
-        context.client_id or "",
-        f"/{context.client_host}",  # as Java prints an address: tools show it so
+        *client_of(context),
     )
     try:
         group, effects = _take(broker, group, event, now)

@@ -60,6 +60,15 @@ def test_a_client_with_the_longest_name_there_is_gets_an_id_all_the_same() -> No
     assert bench.group.roster.static_member_id(instance) == static["member_id"]
 
 
+def test_a_name_that_is_no_text_is_kept_as_far_as_a_record_can_hold_it() -> None:
+    """Each of its bytes is a character of three: all of it would not fit into a string."""
+    bench = GroupsBench()
+    bench.client_id = "\ufffd" * 32_767
+    member_id = bench.stable()
+    bench.restart(clean=False)
+    assert bench.group.roster[member_id].client_id == "\ufffd" * 255
+
+
 def test_the_assignment_is_told_when_the_disk_has_it() -> None:
     """Not before: a broker that comes back would not know of it."""
     bench = GroupsBench()

@@ -127,6 +127,15 @@ def test_a_restart_finds_the_group_as_it_was() -> None:
     assert group_of(bench).empty
 
 
+def test_a_name_that_is_no_text_is_kept_as_far_as_a_record_can_hold_it() -> None:
+    """Each of its bytes is a character of three: all of it would not fit into a string."""
+    bench = GroupsBench()
+    bench.client_id = "\ufffd" * 32_767
+    assert beat(bench).code == errors.NONE
+    bench.restart(clean=False)
+    assert group_of(bench).state.members["m"].client_id == "\ufffd" * 255
+
+
 def test_groups_of_the_other_kind_and_none_are_not_found() -> None:
     """For whoever does not join, and for descriptions."""
     bench = GroupsBench()
