@@ -37,7 +37,9 @@ def join(group: ClassicState, event: Join) -> None:
     if group.state == DEAD:
         _refuse(group, event, errors.COORDINATOR_NOT_AVAILABLE, event.member_id)
     elif not _has_room(group, event):
-        group.remove(event.member_id, errors.GROUP_MAX_SIZE_REACHED)
+        # A rebalance does not wait for it any more; a generation keeps those it began with.
+        if group.state == PREPARING or event.member_id not in group.roster:
+            group.remove(event.member_id, errors.GROUP_MAX_SIZE_REACHED)
         _refuse(group, event, errors.GROUP_MAX_SIZE_REACHED, "")
         maybe_complete_join(group)
     elif not _is_understood(group, event):

@@ -176,6 +176,32 @@ def test_metadata_and_pending_members_are_bounded() -> None:
     assert bench.group.roster.pending == set()
 
 
+def test_a_member_that_comes_again_too_heavy_stays_what_it_was() -> None:
+    """The generation goes on with it; only a rebalance does without who cannot come to it."""
+    bench = GroupBench(metadata_bytes_max=2_000)
+    heavy = {"range": bytes(2_000)}
+    ids = bench.stable(2)
+    assert bench.join(ids[1], protocols=heavy).code == errors.GROUP_MAX_SIZE_REACHED
+    assert (bench.group.state, list(bench.group.roster.members)) == ("Stable", ids)
+    assert bench.beat(ids[1]) == errors.NONE
+    waiting = bench.join(ids[0])
+    assert bench.join(ids[1], protocols=heavy).code == errors.GROUP_MAX_SIZE_REACHED
+    assert (waiting["generation_id"], list(bench.group.roster.members)) == (2, ids[:1])
+
+
+def test_a_leader_that_comes_again_too_heavy_still_has_its_time_to_assign() -> None:
+    """And when that is over, the others begin anew without it."""
+    bench = GroupBench(metadata_bytes_max=2_000)
+    ids = [bench.come(session_ms=300_000)[0] for _ in range(2)]
+    bench.settle()
+    waiting = bench.sync(ids[1])
+    heavy = bench.join(ids[0], protocols={"range": bytes(2_000)})
+    assert heavy.code == errors.GROUP_MAX_SIZE_REACHED
+    bench.pass_time(60_000)
+    assert waiting.code == errors.REBALANCE_IN_PROGRESS
+    assert list(bench.group.roster.members) == ids[1:]
+
+
 # Static members
 
 
