@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import NamedTuple
 
 CHARACTER, SPLIT, POSITION, MATCH = range(4)
@@ -68,6 +69,15 @@ def mask_of(characters: str) -> int:
 
 def _range_mask(low: int, high: int) -> int:
     return ((2 << min(high, 127)) - (1 << low)) if low < 128 else 0
+
+
+def _both_cases(low: int, high: int) -> int:
+    """The characters of a range and their other cases; two letters beyond ASCII have one in it."""
+    mask = _range_mask(low, high)
+    for beyond, letter in ((0x17F, "s"), (0x212A, "k")):  # long s, Kelvin sign
+        if low <= beyond <= high:
+            mask |= mask_of(letter)
+    return mask | (mask & UPPER) << 32 | (mask & LOWER) >> 32
 
 
 DIGITS = mask_of("0123456789")
@@ -203,19 +213,16 @@ class _Parser:
             return Node("set", ANY)
         if character in "^$":
             return Node("position", BEGIN if character == "^" else END)
-        return Node("set", self._folded(character))
+        return Node("set", self._range(character, character))
 
-    def _folded(self, character: str) -> int:
-        if not self.fold:
-            return 1 << ord(character) if character.isascii() else 0
-        alike = (c for c in map(chr, range(128)) if _same_letter(c, character))
-        return mask_of("".join(alike))
+    def _range(self, low: str, high: str) -> int:
+        return (_both_cases if self.fold else _range_mask)(ord(low), ord(high))
 
     def _quoted(self) -> list[Node]:
         end = self.text.find("\\E", self.position)
         literal = self.text[self.position + 2 : end if end >= 0 else len(self.text)]
         self.position = end + 2 if end >= 0 else len(self.text)
-        return [Node("set", self._folded(character)) for character in literal]
+        return [Node("set", self._range(character, character)) for character in literal]
 
     def _group(self, depth: int) -> Node | None:
         outer = self.fold
@@ -248,7 +255,8 @@ class _Parser:
             return Node("set", ANY)
         mask = self._class_escape()
         if mask is None:
-            mask = self._folded(self._character_escape())
+            character = self._character_escape()
+            mask = self._range(character, character)
         return Node("set", mask)
 
     def _class_escape(self) -> int | None:
@@ -324,9 +332,7 @@ class _Parser:
             high = self._set_character()
         if high < low:
             raise PatternError("invalid character class range")
-        if not self.fold:
-            return _range_mask(ord(low), ord(high))
-        return mask_of("".join(c for c in map(chr, range(128)) if _folds_into(c, low, high)))
+        return self._range(low, high)
 
     def _set_character(self) -> str:
         character = self._peek()
@@ -338,14 +344,7 @@ class _Parser:
         return character
 
 
-def _same_letter(one: str, other: str) -> bool:
-    return one.lower() == other.lower() or one.upper() == other.upper()
-
-
-def _folds_into(character: str, low: str, high: str) -> bool:
-    return any(low <= c <= high for c in (character, character.lower(), character.upper()))
-
-
+@lru_cache(maxsize=64)  # all there are: an expression may name them thousands of times
 def _unicode_mask(name: str) -> int | None:
     """The ASCII part of a general category or of one of the scripts that have any."""
     letters = LOWER | UPPER

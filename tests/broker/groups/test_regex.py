@@ -66,6 +66,30 @@ def test_expressions_are_read_and_matched_as_re2_does(seed: int) -> None:
             assert ours.matches(name) == bool(theirs.fullmatch(name)), (text, name)
 
 
+FOLDED = (
+    "k",
+    "\u212a",
+    "[\u212a]",
+    "[^\u212a]",
+    "\u017f",
+    "[\u0100-\u2200]",
+    "\u0131",
+    "[Z-a]",
+    "[^a-z]",
+    "\\Qk\\E",
+)
+
+
+@pytest.mark.parametrize("text", FOLDED)
+def test_case_is_folded_as_re2_does(text: str) -> None:
+    """Two letters beyond ASCII have their other case within it."""
+    ours, theirs = TopicPattern(f"(?i){text}"), oracle(f"(?i){text}")
+    assert theirs is not None
+    for code in range(33, 127):
+        name = chr(code)
+        assert ours.matches(name) == bool(theirs.fullmatch(name)), name
+
+
 EXPLODING = ("(a|b)*a(a|b){18}", "(a*)*(a*)*(a*)*b", "(a?){60}a{60}", "((a|ab)*(b|ba)*)*c")
 
 
@@ -104,6 +128,25 @@ def test_a_search_finds_all_names_in_slices() -> None:
         assert search.found == expected
         assert (slices == 1) == (work_count == 10**9)
         assert search.advance(1)
+
+
+def test_a_slice_may_end_in_the_middle_of_a_name() -> None:
+    """One name can cost millions of steps: everybody else would wait for all of them."""
+    search = Search(["(.?){1000}x|(.?){1000}b"], ["a" * 248 + "b", "a" * 249])
+    slices = 1
+    while not search.advance(10_000):
+        slices += 1
+    assert slices > 40
+    assert list(search.found.values()) == [{"a" * 248 + "b"}]
+
+
+def test_to_read_an_expression_is_work_as_well() -> None:
+    """A group can have thousands of them, each thousands of characters long."""
+    search = Search([f"{number:05000}" for number in range(50)], ["a"])
+    slices = 1
+    while not search.advance(10_000):
+        slices += 1
+    assert slices >= 25
 
 
 def test_an_expression_of_the_log_that_cannot_be_read_matches_nothing() -> None:
