@@ -37,9 +37,8 @@ from logserver.config import (
     format_value,
 )
 from logserver.config.foreign import dynamic_foreign_key
-from logserver.config.group import group_default
 from logserver.config.key import TYPE_CODES
-from logserver.config.topic import INTERNAL_SEGMENT_BYTES, default_of
+from logserver.config.topic import INTERNAL_SEGMENT_BYTES
 from logwire import errors
 from logwire.errors import Refusal
 from logwire.messages import Message
@@ -112,7 +111,7 @@ def topic_entries(config: BrokerConfig, image: Image, overrides: Mapping[str, st
     entries = []
     for name, key in TOPIC_KEYS.items():
         chain = [synonym for broker_name, _ in key.synonyms for synonym in below.of(broker_name)]
-        value = format_value(default_of(key, config))
+        value = format_value(key.default_on(config))
         source = chain[0][2] if chain else DEFAULT_SOURCE
         if name in overrides:
             value, source = format_value(key.parse(overrides[name])), TOPIC_SOURCE
@@ -164,7 +163,7 @@ def group_entries(config: BrokerConfig, image: Image, group_id: str) -> list[Ent
         chain: list[Synonym] = [(name, format_value(key.default), DEFAULT_SOURCE)]
         if key.synonyms:
             chain = below.of(key.synonyms[0][0])
-        value, source = format_value(group_default(key, config)), chain[0][2]
+        value, source = format_value(key.default_on(config)), chain[0][2]
         if name in overrides:
             value, source = format_value(key.parse(overrides[name])), GROUP_SOURCE
             chain.insert(0, (name, value, GROUP_SOURCE))

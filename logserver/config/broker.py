@@ -12,15 +12,16 @@ Precedence, as in Kafka: dynamic (IncrementalAlterConfigs) > given at start > de
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from logserver.config.cleaner import CLEANER_KEYS, UNLIMITED
+from logserver.config.cleaner import CLEANER_KEYS
 from logserver.config.foreign import FOREIGN_KEYS, FOREIGN_PREFIXES
 from logserver.config.group import GROUP_BROKER_KEYS, GROUP_RELATIONS
 from logserver.config.key import (
     INT_MAX,
     LONG_MAX,
+    Check,
     ConfigError,
     Key,
     Value,
@@ -39,16 +40,17 @@ def _no_authorizer(value: Value) -> str | None:
     return "access control is not served; remove the key" if value else None
 
 
-def _replicas(value: Value) -> str | None:
-    if value == -1 or (isinstance(value, int) and value >= 1):
-        return None
-    return "Value must be at least 1, or -1 for the default"
+def _at_least_1_or_minus_1(meaning: str) -> Check:
+    def check(value: Value) -> str | None:
+        if value == -1 or (isinstance(value, int) and value >= 1):
+            return None
+        return f"Value must be at least 1, or -1 for {meaning}"
+
+    return check
 
 
-def _retention(value: Value) -> str | None:
-    if value == -1 or (isinstance(value, int) and value >= 1):
-        return None
-    return "Value must be at least 1, or -1 for no limit"
+_replicas = _at_least_1_or_minus_1("the default")
+_retention = _at_least_1_or_minus_1("no limit")
 
 
 # fmt: off
@@ -252,69 +254,69 @@ class BrokerConfig:
 
     values: Mapping[str, Value]
     given: Mapping[str, str]
-    dynamic: Mapping[str, str] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
+    dynamic: Mapping[str, str]
+    warnings: tuple[str, ...]
 
-    data_dir: str = "./data"
-    node_id: int = 1
-    broker_rack: str | None = None
-    listeners: tuple[Listener, ...] = ()
-    advertised_listeners: tuple[Listener, ...] = ()
-    http_listen: str = "127.0.0.1:8080"
-    runtime_dir: str = ""
-    auto_create_topics_enable: bool = True
-    delete_topic_enable: bool = True
-    num_partitions: int = 1
-    partitions_max: int = 10_000
-    replication_factor_max: int = 1
-    message_max_bytes: int = 1_048_588
-    socket_request_max_bytes: int = 100 * MIB
-    fetch_max_bytes: int = 55 * MIB
-    max_incremental_fetch_session_cache_slots: int = 1000
-    max_request_partition_size_limit: int = 2000
-    max_connections: int = 10_000
-    max_connections_per_ip: int = INT_MAX
-    connections_max_idle_ms: int = 600_000
-    socket_listen_backlog_size: int = 1024
-    socket_send_buffer_bytes: int = 102_400
-    socket_receive_buffer_bytes: int = -1
-    queued_max_requests: int = 500
-    queued_max_request_bytes: int = 128 * MIB
-    frame_deadline_ms: int = 30_000
-    drain_ms: int = 5000
-    request_timeout_ms: int = 30_000
-    log_segment_bytes: int = 104_857_600
-    log_retention_check_interval_ms: int = 300_000
-    log_dir_failure_timeout_ms: int = 30_000
-    disk_reserve_bytes: int = 64 * MIB
-    producer_id_expiration_ms: int = 86_400_000
-    log_cleaner_enable: bool = True
-    log_cleaner_backoff_ms: int = 15_000
-    log_cleaner_dedupe_buffer_size: int = 128 * MIB
-    log_cleaner_io_buffer_load_factor: float = 0.9
-    log_cleaner_io_max_bytes_per_second: float = UNLIMITED
-    telemetry_max_bytes: int = MIB
-    client_metrics_series_max: int = 10_000
-    offsets_retention_minutes: int = 10_080
-    offsets_retention_check_interval_ms: int = 600_000
-    offset_metadata_max_bytes: int = 4096
-    offsets_memory_max_bytes: int = 512 * MIB
-    offsets_topic_num_partitions: int = 50
-    offsets_topic_segment_bytes: int = 100 * MIB
-    offsets_value_version: int = 4
-    group_lag_partitions_max: int = 10_000
-    group_lag_window_ms: int = 60_000
-    group_coordinator_rebalance_protocols: tuple[str, ...] = ("classic", "consumer", "streams")
-    group_initial_rebalance_delay_ms: int = 3000
-    group_min_session_timeout_ms: int = 6000
-    group_max_session_timeout_ms: int = 1_800_000
-    group_max_size: int = INT_MAX
-    group_metadata_max_bytes: int = 64 * MIB
-    group_pending_members_max: int = 50_000
-    group_consumer_assignors: tuple[str, ...] = ("uniform", "range")
-    group_consumer_max_size: int = INT_MAX
-    group_consumer_migration_policy: str = "bidirectional"
-    group_consumer_regex_refresh_interval_ms: int = 600_000
+    data_dir: str
+    node_id: int
+    broker_rack: str | None
+    listeners: tuple[Listener, ...]
+    advertised_listeners: tuple[Listener, ...]
+    http_listen: str
+    runtime_dir: str
+    auto_create_topics_enable: bool
+    delete_topic_enable: bool
+    num_partitions: int
+    partitions_max: int
+    replication_factor_max: int
+    message_max_bytes: int
+    socket_request_max_bytes: int
+    fetch_max_bytes: int
+    max_incremental_fetch_session_cache_slots: int
+    max_request_partition_size_limit: int
+    max_connections: int
+    max_connections_per_ip: int
+    connections_max_idle_ms: int
+    socket_listen_backlog_size: int
+    socket_send_buffer_bytes: int
+    socket_receive_buffer_bytes: int
+    queued_max_requests: int
+    queued_max_request_bytes: int
+    frame_deadline_ms: int
+    drain_ms: int
+    request_timeout_ms: int
+    log_segment_bytes: int
+    log_retention_check_interval_ms: int
+    log_dir_failure_timeout_ms: int
+    disk_reserve_bytes: int
+    producer_id_expiration_ms: int
+    log_cleaner_enable: bool
+    log_cleaner_backoff_ms: int
+    log_cleaner_dedupe_buffer_size: int
+    log_cleaner_io_buffer_load_factor: float
+    log_cleaner_io_max_bytes_per_second: float
+    telemetry_max_bytes: int
+    client_metrics_series_max: int
+    offsets_retention_minutes: int
+    offsets_retention_check_interval_ms: int
+    offset_metadata_max_bytes: int
+    offsets_memory_max_bytes: int
+    offsets_topic_num_partitions: int
+    offsets_topic_segment_bytes: int
+    offsets_value_version: int
+    group_lag_partitions_max: int
+    group_lag_window_ms: int
+    group_coordinator_rebalance_protocols: tuple[str, ...]
+    group_initial_rebalance_delay_ms: int
+    group_min_session_timeout_ms: int
+    group_max_session_timeout_ms: int
+    group_max_size: int
+    group_metadata_max_bytes: int
+    group_pending_members_max: int
+    group_consumer_assignors: tuple[str, ...]
+    group_consumer_max_size: int
+    group_consumer_migration_policy: str
+    group_consumer_regex_refresh_interval_ms: int
 
     def with_dynamic(self, dynamic: Mapping[str, str]) -> "BrokerConfig":
         """This configuration with exactly these dynamic values; raises ConfigError."""
@@ -386,7 +388,7 @@ def _build(
     values["log.dirs"] = (attributes["data_dir"],)
     values["advertised.listeners"] = values["advertised.listeners"] or values["listeners"]
     for name, value in values.items():
-        attribute = name.removeprefix("logserver.").replace(".", "_")
+        attribute = BROKER_KEYS[name].attribute
         if attribute in _ATTRIBUTES and attribute not in attributes:
             attributes[attribute] = value
     return BrokerConfig(

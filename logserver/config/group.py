@@ -20,17 +20,20 @@ are kept for tools.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-from logserver.config.key import INT_MAX, Check, ConfigError, Key, Value, at_least, between, one_of
-
-
-class BrokerDefaults(Protocol):
-    """What group_config needs of a BrokerConfig: typed values by key name."""
-
-    @property
-    def values(self) -> Mapping[str, Value]: ...
-
+from logserver.config.key import (
+    INT_MAX,
+    BrokerDefaults,
+    Check,
+    ConfigError,
+    Key,
+    Value,
+    at_least,
+    between,
+    one_of,
+    synonym,
+)
 
 ASSIGNORS = ("uniform", "range")
 _KINDS = ("consumer", "share", "streams")
@@ -58,10 +61,6 @@ def _offset_reset(value: Value) -> str | None:
         f"Invalid value `{value}` for configuration share.auto.offset.reset. The value must be "
         "either 'earliest', 'latest' or of the format 'by_duration:<PnDTnHnMn.nS>'."
     )
-
-
-def _from(broker_key: str) -> tuple[tuple[str, int], ...]:
-    return ((broker_key, 1),)
 
 
 # fmt: off
@@ -104,57 +103,45 @@ _BROKER_ROWS: tuple[Key, ...] = (
         "reason; a topic that comes or goes is a reason.", at_least(10_000)),
 )
 
+def _timings(kind: str, more: str = "") -> tuple[Key, ...]:
+    """What every kind of group has; `more` is said of each."""
+    return (
+        Key(f"{kind}.assignment.interval.ms", "int", 1000, "ms",
+            f"The shortest time between two target assignments of a {kind} group.{more}",
+            at_least(0)),
+        Key(f"{kind}.heartbeat.interval.ms", "int", 5000, "ms",
+            f"How often a member of a {kind} group sends a heartbeat.{more}", at_least(1)),
+        Key(f"{kind}.session.timeout.ms", "int", 45_000, "ms",
+            f"A member of a {kind} group without a heartbeat for so long is removed.{more}",
+            at_least(1)),
+    )
+
+
+_FOR_TOOLS = " Kept for tools."
+
+# Every number has its default from a broker key, `group.` and the name.
 _GROUP_ROWS: tuple[Key, ...] = (
-    Key("consumer.assignment.interval.ms", "int", 1000, "ms",
-        "The shortest time between two target assignments of the consumer group.",
-        at_least(0), synonyms=_from("group.consumer.assignment.interval.ms")),
-    Key("consumer.heartbeat.interval.ms", "int", 5000, "ms",
-        "How often a member of the consumer group is told to send a heartbeat.",
-        at_least(1), synonyms=_from("group.consumer.heartbeat.interval.ms")),
-    Key("consumer.session.timeout.ms", "int", 45_000, "ms",
-        "A member of the consumer group without a heartbeat for so long is removed.",
-        at_least(1), synonyms=_from("group.consumer.session.timeout.ms")),
-    Key("share.assignment.interval.ms", "int", 1000, "ms",
-        "The shortest time between two target assignments of a share group. Kept for tools.",
-        at_least(0), synonyms=_from("group.share.assignment.interval.ms")),
+    *_timings("consumer"),
+    *_timings("share", _FOR_TOOLS),
     Key("share.auto.offset.reset", "string", "latest", "",
         "Where a share group begins in a partition: earliest, latest or by_duration:PnDTnHnMn.nS. "
         "Kept for tools.", _offset_reset),
     Key("share.delivery.count.limit", "int", 5, "count",
-        "How often a record is delivered to a share group. Kept for tools.", at_least(2),
-        synonyms=_from("group.share.delivery.count.limit")),
-    Key("share.heartbeat.interval.ms", "int", 5000, "ms",
-        "How often a member of a share group sends a heartbeat. Kept for tools.", at_least(1),
-        synonyms=_from("group.share.heartbeat.interval.ms")),
+        "How often a record is delivered to a share group. Kept for tools.", at_least(2)),
     Key("share.isolation.level", "string", "read_uncommitted", "",
         "Whether a share group sees records of aborted transactions. Kept for tools.",
         one_of("read_committed", "read_uncommitted")),
     Key("share.partition.max.record.locks", "int", 2000, "count",
-        "Records of one partition that a share group may hold. Kept for tools.", at_least(100),
-        synonyms=_from("group.share.partition.max.record.locks")),
+        "Records of one partition that a share group may hold. Kept for tools.", at_least(100)),
     Key("share.record.lock.duration.ms", "int", 30_000, "ms",
-        "How long a member of a share group may hold a record. Kept for tools.", at_least(1000),
-        synonyms=_from("group.share.record.lock.duration.ms")),
+        "How long a member of a share group may hold a record. Kept for tools.", at_least(1000)),
     Key("share.renew.acknowledge.enable", "boolean", True, "",
         "Whether a member of a share group may prolong its hold. Kept for tools."),
-    Key("share.session.timeout.ms", "int", 45_000, "ms",
-        "A member of a share group without a heartbeat for so long is removed. Kept for tools.",
-        at_least(1), synonyms=_from("group.share.session.timeout.ms")),
-    Key("streams.assignment.interval.ms", "int", 1000, "ms",
-        "The shortest time between two target assignments of a streams group. Kept for tools.",
-        at_least(0), synonyms=_from("group.streams.assignment.interval.ms")),
-    Key("streams.heartbeat.interval.ms", "int", 5000, "ms",
-        "How often a member of a streams group sends a heartbeat. Kept for tools.", at_least(1),
-        synonyms=_from("group.streams.heartbeat.interval.ms")),
+    *_timings("streams", _FOR_TOOLS),
     Key("streams.initial.rebalance.delay.ms", "int", 3000, "ms",
-        "How long the first assignment of a streams group waits. Kept for tools.", at_least(0),
-        synonyms=_from("group.streams.initial.rebalance.delay.ms")),
+        "How long the first assignment of a streams group waits. Kept for tools.", at_least(0)),
     Key("streams.num.standby.replicas", "int", 0, "count",
-        "Standby replicas of each task of a streams group. Kept for tools.", at_least(0),
-        synonyms=_from("group.streams.num.standby.replicas")),
-    Key("streams.session.timeout.ms", "int", 45_000, "ms",
-        "A member of a streams group without a heartbeat for so long is removed. Kept for tools.",
-        at_least(1), synonyms=_from("group.streams.session.timeout.ms")),
+        "Standby replicas of each task of a streams group. Kept for tools.", at_least(0)),
 )
 
 # fmt: on
@@ -199,15 +186,14 @@ _FREE = "group.streams.min.standby.replicas"
 def _default_rows() -> list[Key]:
     """The broker keys that are defaults and bounds of group keys, made from those."""
     rows = []
-    for key in _GROUP_ROWS:
+    for key in GROUP_KEYS.values():
         for broker_name, _ in key.synonyms:
             doc = f"The default of {key.name}. {key.doc}"
             dynamic = key.name.endswith("assignment.interval.ms")
             rows.append(key._replace(name=broker_name, doc=doc, synonyms=(), dynamic=dynamic))
-    keys = {key.name: key for key in _GROUP_ROWS}
     for bound in _BOUNDS:
-        key = keys[bound.key]._replace(synonyms=())
-        kept = " Kept for tools." if "Kept for tools" in key.doc else ""
+        key = GROUP_KEYS[bound.key]._replace(synonyms=(), dynamic=False)
+        kept = _FOR_TOOLS if key.doc.endswith(_FOR_TOOLS) else ""
         least, most = f"The least of {key.name}.{kept}", f"The most of {key.name}.{kept}"
         if bound.low_name != _FREE:
             rows.append(key._replace(name=bound.low_name, default=bound.low, doc=least))
@@ -215,7 +201,12 @@ def _default_rows() -> list[Key]:
     return rows
 
 
-GROUP_KEYS: dict[str, Key] = {key.name: key._replace(dynamic=True) for key in _GROUP_ROWS}
+GROUP_KEYS: dict[str, Key] = {
+    key.name: key._replace(
+        dynamic=True, synonyms=synonym(f"group.{key.name}") if key.type == "int" else ()
+    )
+    for key in sorted(_GROUP_ROWS, key=lambda row: row.name)
+}
 GROUP_BROKER_KEYS: tuple[Key, ...] = (*_BROKER_ROWS, *_default_rows())
 
 
@@ -264,15 +255,10 @@ def _typed(broker: BrokerDefaults, overrides: Mapping[str, str]) -> dict[str, in
             raise ConfigError(f"Unknown group config name: {name}")
     typed: dict[str, int] = {}
     for name, key in GROUP_KEYS.items():
-        value = key.parse(overrides[name]) if name in overrides else group_default(key, broker)
+        value = key.parse(overrides[name]) if name in overrides else key.default_on(broker)
         if isinstance(value, int):
             typed[name] = value
     return typed
-
-
-def group_default(key: Key, broker: BrokerDefaults) -> Value:
-    """What a group key is worth on this broker when the group does not set it."""
-    return broker.values[key.synonyms[0][0]] if key.synonyms else key.default
 
 
 def _range(broker: BrokerDefaults, bound: Bound) -> tuple[int, int]:

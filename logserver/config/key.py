@@ -9,8 +9,8 @@ by `at_least`, `between`, `one_of`..., so that a row of a table reads like the d
 """
 
 import re
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol
 
 INT_MAX = 2**31 - 1
 LONG_MAX = 2**63 - 1
@@ -44,13 +44,20 @@ class ConfigError(Exception):
     """A configuration that cannot be used; the text is one sentence for the person who wrote it."""
 
 
+class BrokerDefaults(Protocol):
+    """What topics and groups need of a BrokerConfig: typed values by key name."""
+
+    @property
+    def values(self) -> Mapping[str, Value]: ...
+
+
 class Key(NamedTuple):
     """One row of a key table.
 
     `default` is typed; None means "not set" and only keys whose default is None may be unset.
     `unit` is bytes, ms, count... or "" where there is none. `dynamic`: may be altered while the
-    server runs. `synonyms` (topic keys only): the broker keys that give the default, first match
-    wins, each with the factor to this key's unit (hours -> ms: 3600000).
+    server runs. `synonyms` (topic and group keys): the broker keys that give the default, first
+    match wins, each with the factor to this key's unit (hours -> ms: 3600000).
     """
 
     name: str
@@ -65,7 +72,17 @@ class Key(NamedTuple):
     @property
     def attribute(self) -> str:
         """The key as a Python attribute: `segment.bytes` -> `segment_bytes`."""
-        return self.name.replace(".", "_")
+        return self.name.removeprefix("logserver.").replace(".", "_")
+
+    def default_on(self, broker: BrokerDefaults) -> Value:
+        """What the key is worth on this broker for a topic or a group that does not set it."""
+        for synonym, factor in self.synonyms:
+            value = broker.values.get(synonym)
+            if value is not None:
+                # A negative number means no limit, in hours as in ms.
+                scaled = factor > 1 and isinstance(value, int) and value > 0
+                return value * factor if scaled else value
+        return self.default
 
     def parse(self, text: str) -> Value:
         """The typed, checked value of `text`; raises ConfigError in Kafka's words."""
@@ -80,6 +97,11 @@ class Key(NamedTuple):
         items = [(item,) for item in value] if isinstance(value, tuple) else []
         shown = next((item for item in items if self.check(item) is not None), value)
         raise ConfigError(_invalid(self.name, shown, problem))
+
+
+def synonym(broker_key: str) -> tuple[tuple[str, int], ...]:
+    """The synonyms of a key that has one, in the same unit."""
+    return ((broker_key, 1),)
 
 
 def parse_value(name: str, type_name: str, text: str) -> Value:

@@ -12,27 +12,23 @@ Kafka 4.3.1, each probed against it. Defaults are Kafka's except three:
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Protocol
+from typing import Any
 
 from logserver.config.key import (
     INT_MAX,
     LONG_MAX,
+    BrokerDefaults,
+    Check,
     ConfigError,
     Key,
     Value,
     at_least,
     between,
     one_of,
+    synonym,
 )
 
 DAY_MS = 24 * 3600 * 1000
-
-
-class BrokerDefaults(Protocol):
-    """What topic_config needs of a BrokerConfig: typed values by key name."""
-
-    @property
-    def values(self) -> Mapping[str, Value]: ...
 
 
 def _compression(value: Value) -> str | None:
@@ -49,7 +45,7 @@ def _gzip_level(value: Value) -> str | None:
     return "Value must be between 1 and 9 or equal to -1"
 
 
-def _throttled_replicas(name: str) -> Any:
+def _throttled_replicas(name: str) -> Check:
     def check(value: Value) -> str | None:
         assert isinstance(value, tuple)
         parts = [item.split(":") for item in value]
@@ -65,10 +61,6 @@ def _throttled_replicas(name: str) -> Any:
 
 def _no_tiers(value: Value) -> str | None:
     return "tiered storage is not served; leave it false" if value else None
-
-
-def _one(name: str) -> tuple[tuple[str, int], ...]:
-    return ((name, 1),)
 
 
 _RETENTION = (
@@ -87,81 +79,81 @@ _ROWS: tuple[Key, ...] = (
         "What happens to old segments: delete removes them by retention.ms and retention.bytes. "
         "compact keeps the last record of each key and refuses records without one. Both may be "
         "given.",
-        one_of("compact", "delete"), synonyms=_one("log.cleanup.policy")),
+        one_of("compact", "delete"), synonyms=synonym("log.cleanup.policy")),
     Key("compression.gzip.level", "int", -1, "",
         "Gzip level for recompression; kept for tools, as batches are never recompressed.",
-        _gzip_level, synonyms=_one("compression.gzip.level")),
+        _gzip_level, synonyms=synonym("compression.gzip.level")),
     Key("compression.lz4.level", "int", 9, "",
         "LZ4 level for recompression; kept for tools, as batches are never recompressed.",
-        between(1, 17), synonyms=_one("compression.lz4.level")),
+        between(1, 17), synonyms=synonym("compression.lz4.level")),
     Key("compression.type", "string", "producer", "",
         "producer: a batch keeps the codec the producer chose. No other value is served.",
-        _compression, synonyms=_one("compression.type")),
+        _compression, synonyms=synonym("compression.type")),
     Key("compression.zstd.level", "int", 3, "",
         "Zstandard level for recompression; kept for tools, as batches are never recompressed.",
-        between(-131072, 22), synonyms=_one("compression.zstd.level")),
+        between(-131072, 22), synonyms=synonym("compression.zstd.level")),
     Key("delete.retention.ms", "long", DAY_MS, "ms",
         "How long compaction keeps a record without a value, so that who reads the log from its "
         "start learns that the key was deleted. Counted from the first compaction of the record.",
-        at_least(0), synonyms=_one("log.cleaner.delete.retention.ms")),
+        at_least(0), synonyms=synonym("log.cleaner.delete.retention.ms")),
     Key("errors.deadletterqueue.group.enable", "boolean", False, "",
         "Whether share groups may write records they could not deliver to this topic. Kept for "
         "tools."),
     Key("file.delete.delay.ms", "long", 60_000, "ms",
         "How long the files of a deleted segment or topic stay on disk for readers that still "
         "hold them.",
-        at_least(0), synonyms=_one("log.segment.delete.delay.ms")),
+        at_least(0), synonyms=synonym("log.segment.delete.delay.ms")),
     Key("flush.messages", "long", 1, "count",
         "1: acks=all is answered and consumers are served only after the batch is on the disk. "
         "More: answered from the page cache, synced after this many messages or flush.ms.",
-        at_least(1), synonyms=_one("log.flush.interval.messages")),
+        at_least(1), synonyms=synonym("log.flush.interval.messages")),
     Key("flush.ms", "long", 1000, "ms",
         "The longest time a relaxed topic (flush.messages above 1) leaves bytes unsynced.",
-        at_least(0), synonyms=_one("log.flush.interval.ms")),
+        at_least(0), synonyms=synonym("log.flush.interval.ms")),
     Key(_FOLLOWER_THROTTLE, "list", (), "",
         "Replicas whose fetching is throttled; kept for tools, as there are no followers.",
         _throttled_replicas(_FOLLOWER_THROTTLE)),
     Key("index.interval.bytes", "int", 4096, "bytes",
         "How many bytes of batches lie between two index entries.",
-        at_least(0), synonyms=_one("log.index.interval.bytes")),
+        at_least(0), synonyms=synonym("log.index.interval.bytes")),
     Key(_LEADER_THROTTLE, "list", (), "",
         "Replicas whose serving is throttled; kept for tools, as there are no followers.",
         _throttled_replicas(_LEADER_THROTTLE)),
     Key("local.retention.bytes", "long", -2, "bytes",
         "Local size of a tiered topic; -2 follows retention.bytes. Kept for tools.",
-        at_least(-2), synonyms=_one("log.local.retention.bytes")),
+        at_least(-2), synonyms=synonym("log.local.retention.bytes")),
     Key("local.retention.ms", "long", -2, "ms",
         "Local age of a tiered topic; -2 follows retention.ms. Kept for tools.",
-        at_least(-2), synonyms=_one("log.local.retention.ms")),
+        at_least(-2), synonyms=synonym("log.local.retention.ms")),
     Key("max.compaction.lag.ms", "long", LONG_MAX, "ms",
         "The longest time a record may wait for compaction; its segment is rolled for it.",
-        at_least(1), synonyms=_one("log.cleaner.max.compaction.lag.ms")),
+        at_least(1), synonyms=synonym("log.cleaner.max.compaction.lag.ms")),
     Key("max.message.bytes", "int", 1_048_588, "bytes",
         "The largest record batch accepted, as the producer compressed it.",
-        at_least(0), synonyms=_one("message.max.bytes")),
+        at_least(0), synonyms=synonym("message.max.bytes")),
     Key("message.timestamp.after.max.ms", "long", 3_600_000, "ms",
         "How far in the future of the server's clock a CreateTime timestamp may lie.",
-        at_least(0), synonyms=_one("log.message.timestamp.after.max.ms")),
+        at_least(0), synonyms=synonym("log.message.timestamp.after.max.ms")),
     Key("message.timestamp.before.max.ms", "long", LONG_MAX, "ms",
         "How far in the past of the server's clock a CreateTime timestamp may lie.",
-        at_least(0), synonyms=_one("log.message.timestamp.before.max.ms")),
+        at_least(0), synonyms=synonym("log.message.timestamp.before.max.ms")),
     Key("message.timestamp.type", "string", "CreateTime", "",
         "CreateTime keeps the producer's timestamps; LogAppendTime stamps the time of the append.",
-        one_of("CreateTime", "LogAppendTime"), synonyms=_one("log.message.timestamp.type")),
+        one_of("CreateTime", "LogAppendTime"), synonyms=synonym("log.message.timestamp.type")),
     Key("min.cleanable.dirty.ratio", "double", 0.5, "ratio",
         "The share of a log's closed segments that must be uncompacted before it is compacted "
         "again. Less makes for smaller logs and more work.",
-        between(0, 1), synonyms=_one("log.cleaner.min.cleanable.ratio")),
+        between(0, 1), synonyms=synonym("log.cleaner.min.cleanable.ratio")),
     Key("min.compaction.lag.ms", "long", 0, "ms",
         "The shortest time a record stays uncompacted.",
-        at_least(0), synonyms=_one("log.cleaner.min.compaction.lag.ms")),
+        at_least(0), synonyms=synonym("log.cleaner.min.compaction.lag.ms")),
     Key("min.insync.replicas", "int", 1, "count",
         "Replicas that must hold a batch before acks=all is answered; capped at the number of "
         "replicas a topic has, which is one.",
-        at_least(1), synonyms=_one("min.insync.replicas")),
+        at_least(1), synonyms=synonym("min.insync.replicas")),
     Key("preallocate", "boolean", False, "",
         "Kept for tools: segments are always preallocated in steps and trimmed when sealed.",
-        synonyms=_one("log.preallocate")),
+        synonyms=synonym("log.preallocate")),
     Key("remote.log.copy.disable", "boolean", False, "",
         "Stops copying of a tiered topic. Kept for tools."),
     Key("remote.log.delete.on.disable", "boolean", False, "",
@@ -170,16 +162,16 @@ _ROWS: tuple[Key, ...] = (
         "Tiered storage of this topic; not served.", _no_tiers),
     Key("retention.bytes", "long", -1, "bytes",
         "The size a partition may reach before its oldest segments are deleted; -1 has no limit.",
-        synonyms=_one("log.retention.bytes")),
+        synonyms=synonym("log.retention.bytes")),
     Key("retention.ms", "long", 7 * DAY_MS, "ms",
         "The age at which a segment's newest record makes it deletable; -1 has no limit.",
         at_least(-1), synonyms=_RETENTION),
     Key("segment.bytes", "int", 104_857_600, "bytes",
         "The size at which a segment is rolled; retention and recovery work a segment at a time.",
-        at_least(1_048_576), synonyms=_one("log.segment.bytes")),
+        at_least(1_048_576), synonyms=synonym("log.segment.bytes")),
     Key("segment.index.bytes", "int", 10_485_760, "bytes",
         "The largest size of an offset index; a segment rolls before it is reached.",
-        at_least(4), synonyms=_one("log.index.size.max.bytes")),
+        at_least(4), synonyms=synonym("log.index.size.max.bytes")),
     Key("segment.jitter.ms", "long", 0, "ms",
         "Kept for tools: a segment rolls segment.ms after its own first record, which spreads "
         "the rolls of partitions by itself.",
@@ -189,7 +181,7 @@ _ROWS: tuple[Key, ...] = (
         at_least(1), synonyms=_ROLL),
     Key("unclean.leader.election.enable", "boolean", False, "",
         "Whether a replica that is behind may become leader; kept for tools.",
-        synonyms=_one("unclean.leader.election.enable")),
+        synonyms=synonym("unclean.leader.election.enable")),
 )
 # fmt: on
 
@@ -298,22 +290,12 @@ def topic_config(broker: BrokerDefaults, overrides: Mapping[str, str | None]) ->
     typed = validate_topic_configs(overrides)
     effective: dict[str, Any] = {}
     for name, key in TOPIC_KEYS.items():
-        effective[key.attribute] = typed[name] if name in typed else default_of(key, broker)
+        effective[key.attribute] = typed[name] if name in typed else key.default_on(broker)
     small = typed.get(INTERNAL_SEGMENT_BYTES.name)
     if small is not None:
         effective["segment_bytes"] = small
     _check_relations(effective)
     return TopicConfig(**effective)
-
-
-def default_of(key: Key, broker: BrokerDefaults) -> Value:
-    """What a topic key is worth on this broker when the topic does not set it."""
-    for synonym, factor in key.synonyms:
-        value = broker.values.get(synonym)
-        if value is not None:
-            # A negative number means no limit, in hours as in ms.
-            return value * factor if isinstance(value, int) and value > 0 else value
-    return key.default
 
 
 def _check_relations(effective: dict[str, Any]) -> None:

@@ -35,6 +35,7 @@ def test_a_topic_inherits_from_its_broker_keys_the_finest_first() -> None:
     assert topic_config(load({**given, "log.retention.minutes": "3"}), {}).retention_ms == 180_000
     assert topic_config(load({**given, "log.retention.ms": "4"}), {}).retention_ms == 4
     assert topic_config(load(given), {"retention.ms": "5"}).retention_ms == 5
+    assert topic_config(load({"log.preallocate": "true"}), {}).preallocate is True
 
 
 # Each was refused, and its neighbour accepted, by Apache Kafka 4.3.1 (CreateTopics, validate only).
