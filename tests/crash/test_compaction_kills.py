@@ -28,6 +28,7 @@ from logserver.storage.files import RealFiles
 from logserver.storage.verify import verify_directory
 from logwire.batch import Record, decode_batch, encode_batch, iterate_batches
 from tests.crash.raw_client import RawClient
+from tests.seeds import draw
 from tests.server_process import ServerProcess
 
 pytestmark = pytest.mark.crash
@@ -37,6 +38,7 @@ KEYS_COUNT = 200
 IN_FLIGHT_MAX = 5
 SEGMENT_BYTES = 60_000
 AIMS = ("cleaned", "swap", "deleted", "cleaner", "load")
+KILLS_COUNT = 50
 AIM_S = 4.0  # the cleaner looks once a second
 CONFIGS = {
     "cleanup_policy": "compact",
@@ -46,14 +48,6 @@ CONFIGS = {
     "file_delete_delay_ms": "500",
 }
 SETTINGS = {"log.cleaner.backoff.ms": "0", "log.index.interval.bytes": "1000"}
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """How many kills: LOGSERVER_COMPACTION_KILLS, or 50 in full, or one of each aim."""
-    if "kills_count" in metafunc.fixturenames:
-        default = "50" if metafunc.config.getoption("--full") else str(len(AIMS))
-        wanted = int(os.environ.get("LOGSERVER_COMPACTION_KILLS", default))
-        metafunc.parametrize("kills_count", [wanted])
 
 
 class KeyedLoad:
@@ -181,8 +175,7 @@ def test_no_kill_during_compaction_loses_the_last_value_of_a_key(
     start_server: Callable[..., ServerProcess], kills_count: int
 ) -> None:
     """One data directory, killed again and again."""
-    seed = int(os.environ.get("LOGSERVER_SEED", Random().randrange(1 << 32)))
-    print(f"seed {seed}")
+    (seed,) = draw()
     server = start_server(SETTINGS)
     load = KeyedLoad(server, Random(seed))
     records_count = 0

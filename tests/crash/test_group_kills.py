@@ -14,20 +14,17 @@ way each; see `group_reader` for what is checked after each restart. Segments of
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
 from random import Random
 
 import pytest
 
 from logwire.batch import encode_batch
 from tests.crash.group_reader import ConsumerReader, GroupReader
+from tests.crash.interruptions import interrupt_start, interrupt_stop
 from tests.crash.raw_client import RawClient
+from tests.seeds import draw
 from tests.server_process import ServerProcess
 
 pytestmark = pytest.mark.crash
@@ -37,7 +34,7 @@ PARTITIONS_COUNT = 4
 GROUPS_COUNT = 8
 STEPS_MIN = 200
 AIMS = ("load", "join", "sync", "loading", "stop")
-CHAIN_KILLS_COUNT = 25  # on one data directory
+KILLS_COUNT = 200
 SETTINGS = {
     "group.initial.rebalance.delay.ms": "0",
     "offsets.topic.num.partitions": "5",
@@ -46,17 +43,6 @@ SETTINGS = {
     "group.consumer.max.session.timeout.ms": "120000",
     "group.consumer.session.timeout.ms": "120000",
 }
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """How many kills: LOGSERVER_KILLS, or 200 in full, or 5 (one of each aim), in chains."""
-    if "kills_count" in metafunc.fixturenames:
-        default = "200" if metafunc.config.getoption("--full") else "5"
-        wanted = int(os.environ.get("LOGSERVER_KILLS", default))
-        whole, rest = divmod(wanted, CHAIN_KILLS_COUNT)
-        chains = [CHAIN_KILLS_COUNT] * whole + [rest] * bool(rest)
-        names = [f"chain {number}" for number in range(len(chains))]
-        metafunc.parametrize("kills_count", chains, ids=names)
 
 
 class GroupLoad:
@@ -96,7 +82,7 @@ class GroupLoad:
                     reader.receive_commit()
                 reader.join(until=aim)
         if aim == "stop":
-            self.interrupt_stop()
+            interrupt_stop(self.server, self.random.random())
         else:
             self.server.kill()
         for reader in self.readers:
@@ -107,44 +93,22 @@ class GroupLoad:
         for reader in self.readers:
             reader.begin(self.server.kafka_address)
 
-    def interrupt_stop(self) -> None:
-        """SIGTERM, and SIGKILL before it is done (or not)."""
-        assert self.server.process is not None
-        os.kill(self.server.pid, signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            self.server.process.wait(self.random.random() * 0.1)
-        self.server.kill()
-
-    def interrupt_start(self) -> None:
-        """Start, and SIGKILL about when coordinators are loaded."""
-        process = subprocess.Popen(
-            self.server.command(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            cwd=Path(__file__).resolve().parents[2],
-        )
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(0.2 + self.random.random() * 0.3)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
 
 def test_no_kill_takes_a_commit_back_or_skips_a_record(
     start_server: Callable[..., ServerProcess], kills_count: int
 ) -> None:
     """One data directory, killed again and again."""
-    seed = int(os.environ.get("LOGSERVER_SEED", Random().randrange(1 << 32)))
-    print(f"seed {seed}")
+    (seed,) = draw()
+    random = Random(seed)
     server = start_server(SETTINGS)
-    load = GroupLoad(server, Random(seed))
+    load = GroupLoad(server, random)
     load.begin()
     for number in range(kills_count):
         aim = AIMS[number % len(AIMS)]
         load.run(aim)
         if aim == "loading":
-            load.interrupt_start()
-            load.interrupt_start()
+            for _ in range(2):  # about when coordinators are loaded
+                interrupt_start(server, 0.2 + random.random() * 0.3)
         server.start()
         load.begin()
     for reader in load.readers:

@@ -13,9 +13,6 @@ what was not answered, with the same sequences.
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,8 +24,10 @@ import pytest
 
 from logserver.storage.files import RealFiles
 from logserver.storage.verify import verify_directory
+from tests.crash.interruptions import interrupt_start, interrupt_stop
 from tests.crash.ledger import IN_FLIGHT_MAX, Ledger
 from tests.crash.raw_client import RawClient
+from tests.seeds import draw
 from tests.server_process import ServerProcess
 
 pytestmark = pytest.mark.crash
@@ -38,20 +37,7 @@ PARTITIONS_COUNT = 2
 RECORDS_MIN = 5000
 SEGMENT_BYTES = 150_000  # a roll every thirty batches
 AIMS = ("load", "roll", "mark", "recovery", "stop")
-
-
-CHAIN_KILLS_COUNT = 25  # on one data directory
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """How many kills: LOGSERVER_KILLS, or 200 in full, or 5 (one of each aim), in chains."""
-    if "kills_count" in metafunc.fixturenames:
-        default = "200" if metafunc.config.getoption("--full") else "5"
-        wanted = int(os.environ.get("LOGSERVER_KILLS", default))
-        whole, rest = divmod(wanted, CHAIN_KILLS_COUNT)
-        chains = [CHAIN_KILLS_COUNT] * whole + [rest] * bool(rest)
-        names = [f"chain {number}" for number in range(len(chains))]
-        metafunc.parametrize("kills_count", chains, ids=names)
+KILLS_COUNT = 200
 
 
 class Load:
@@ -93,7 +79,7 @@ class Load:
                         self.server.kill()
                         break
                     if aim == "stop":
-                        self.interrupt_stop()
+                        interrupt_stop(self.server, self.random.random())
                         break
                     before = state
         finally:
@@ -112,28 +98,6 @@ class Load:
         if aim == "mark":
             return (self.data_dir / "durable-mark").read_bytes()
         return None
-
-    def interrupt_stop(self) -> None:
-        """SIGTERM, and SIGKILL before it is done (or not)."""
-        assert self.server.process is not None
-        os.kill(self.server.pid, signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            self.server.process.wait(self.random.random() * 0.1)
-        self.server.kill()
-
-    def interrupt_start(self) -> None:
-        """Start, and SIGKILL before it is ready."""
-        process = subprocess.Popen(
-            self.server.command(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            cwd=Path(__file__).resolve().parents[2],
-        )
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(0.1 + self.random.random() * 0.25)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
     def settle(self) -> None:
         """After the restart: read what is new, send again what was not answered, check."""
@@ -163,8 +127,7 @@ def test_no_kill_loses_or_doubles_an_acknowledged_record(
     start_server: Callable[..., ServerProcess], kills_count: int
 ) -> None:
     """One data directory, killed again and again."""
-    seed = int(os.environ.get("LOGSERVER_SEED", Random().randrange(1 << 32)))
-    print(f"seed {seed}")
+    (seed,) = draw()
     random = Random(seed)
     server = start_server({"log.index.interval.bytes": "1000"})
     load = Load(server, random)
@@ -175,8 +138,8 @@ def test_no_kill_loses_or_doubles_an_acknowledged_record(
         assert acknowledged >= RECORDS_MIN
         records_count += acknowledged
         if aim == "recovery":
-            load.interrupt_start()
-            load.interrupt_start()
+            for _ in range(2):  # before it is ready
+                interrupt_start(server, 0.1 + random.random() * 0.25)
         if number % 10 == 4:
             findings = [
                 f for f in verify_directory(RealFiles(), str(server.data_dir)) if f.kind != "mark"
