@@ -74,6 +74,7 @@ class Compactions:
         "_end_offset",
         "_failures",
         "_guard",
+        "_is_read",
         "_kept",
         "_left",
         "_offsets",
@@ -95,7 +96,8 @@ class Compactions:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._guard = ClockGuard()
-        self._kept: dict[str, int] | None = None  # the checkpoint as it was found
+        self._kept: dict[str, int] = {}  # what the checkpoint says on the device, once `_is_read`
+        self._is_read = False
         self._offsets: dict[Log, int] = {}  # first dirty offsets
         self._failures: dict[Log, int] = {}
         self._resting: dict[Log, int] = {}  # until this uptime
@@ -138,7 +140,9 @@ class Compactions:
         if best is None or not self._may_begin(best):
             return None
         found = self._measure(best, now_ms)  # as it is now
-        return None if found is None else self._order(best, found, now_ms)
+        if found is None or self._is_overstated(best.log, found.first_dirty_offset):
+            return None
+        return self._order(best, found, now_ms)
 
     @property
     def looking(self) -> bool:
@@ -194,12 +198,25 @@ class Compactions:
     def _first_dirty(self, log: Log) -> int:
         offset = self._offsets.get(log)
         if offset is None:
-            if self._kept is None:
+            if not self._is_read:
                 directory = self._broker.directory
                 self._kept = cleaner_checkpoint.read(directory.files, directory.path)
+                self._is_read = True
             offset = cleanable.believed_checkpoint(log, self._kept.get(log.name, 0))
             self._offsets[log] = offset
         return offset
+
+    def _is_overstated(self, log: Log, first_dirty_offset: int) -> bool:
+        """Whether the checkpoint says more of a log than is true; then it is corrected first.
+
+        It may be that of an older log of the same name. `sparse-below` disproves it until the first
+        job begins, and confirms it from then on, also if that job is cut off.
+        """
+        if self._kept.get(log.name, 0) <= first_dirty_offset:
+            return False
+        self._offsets[log] = first_dirty_offset
+        self._write_checkpoint()
+        return True
 
     # What becomes of it
 
@@ -288,6 +305,7 @@ class Compactions:
 
     def tick(self, now_ms: int) -> list[Chore]:
         """Once a second: free the space of old segments that nobody reads any more."""
+        self._guard.trusts(now_ms)  # a job may take hours, in which no other one begins
         chores = []
         for log in list(self._replaced):
             chore = swap.release(log, now_ms)
@@ -307,16 +325,20 @@ class Compactions:
 
     def _write_checkpoint(self) -> None:
         directory = self._broker.directory
-        offsets = {log.name: offset for log, offset in self._offsets.items()}
+        served = {partition.log.name for partition in self._broker.partitions.values()}
+        offsets = {name: offset for name, offset in self._kept.items() if name in served}
+        offsets |= {log.name: offset for log, offset in self._offsets.items()}
 
         def run() -> None:
             cleaner_checkpoint.write(directory.files, directory.path, offsets)
 
-        self._broker.due.append((run, self._checkpoint_written))
+        def finish(result: object) -> None:
+            if not isinstance(result, OSError):
+                self._kept = offsets
+            elif not is_passing(result):
+                self._broker.fence(result)
 
-    def _checkpoint_written(self, result: object) -> None:
-        if isinstance(result, OSError) and not is_passing(result):
-            self._broker.fence(result)
+        self._broker.due.append((run, finish))
 
     def figures(self) -> dict[str, int]:
         """For the statistics page; the ratio in thousandths."""

@@ -15,6 +15,7 @@ from logserver.storage import cleaner_checkpoint
 from logserver.storage.compaction import Compaction
 from logserver.storage.failing_files import FailingFiles
 from logserver.storage.files import Files
+from logserver.storage.retention import JUMP_MS
 from logserver.storage.simulated_files import RecordingFiles
 from logwire.batch import decode_batch, encode_batch, iterate_batches
 from tests.broker.data_bench import DataBench
@@ -139,20 +140,32 @@ def test_a_compacted_log_reads_the_same_and_the_checkpoint_follows(bench: Compac
 
 
 def test_a_topic_made_again_is_compacted_from_its_start(bench: CompactedBench) -> None:
-    """The checkpoint of its name is that of another log."""
+    """The checkpoint of its name is that of another log, until the first job has ended, too.
+
+    What a job that was cut off has left is compacted in parts: believed to be clean, its tombstones
+    would go before the records that they delete.
+    """
     bench.compacted("a")
-    bench.put("a", *[1] * 30)
+    bench.put("a", *[1] * 60)
     order = bench.begin()
     assert order is not None
     bench.work(order)
     bench.delete("a")
     bench.sync()
     bench.compacted("a")
-    bench.put("a", *[1] * 30)
-    bench.restart()
-    order = bench.begin()
-    assert order is not None
-    assert order.job.first_dirty_offset == 0
+    bench.put("a", *range(30))
+    bench.put("a", *range(30))
+    for clean in (True, False):
+        order = bench.begin()
+        if order is None:  # the checkpoint is corrected first
+            bench.settle()
+            order = bench.begin()
+        assert order is not None
+        assert order.job.first_dirty_offset == 0
+        job = Compaction(bench.files, order.directory, order.job, lambda _: None)
+        bench.broker.compactions.offered(next(job.outputs()), bench.now_ms)
+        bench.settle()
+        bench.restart(clean=clean)
 
 
 def test_the_space_of_old_segments_is_freed_later(bench: CompactedBench) -> None:
@@ -254,6 +267,21 @@ def test_nothing_is_begun_while_the_clock_is_not_to_be_believed(bench: Compacted
     bench.broker.compactions.failed("for this test", bench.now_ms)
     bench.now_ms += 10**11
     assert bench.begin() is None
+
+
+def test_a_job_of_many_hours_is_no_jump_of_the_clock(bench: CompactedBench) -> None:
+    """Nothing is begun meanwhile, but the clock was seen to go on."""
+    bench.compacted("a")
+    bench.compacted("b")
+    bench.put("a", *[1] * 30)
+    bench.put("b", *[1] * 30)
+    order = bench.begin()
+    assert order is not None
+    for _ in range(5):
+        bench.now_ms += JUMP_MS - 1
+        bench.settle()
+    bench.work(order)
+    assert bench.begin() is not None
 
 
 def test_nothing_is_begun_where_it_is_switched_off() -> None:
