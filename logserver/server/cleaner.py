@@ -59,12 +59,11 @@ class Cleaner:
         """Begin, go on, or give up what is for nothing. Cheap when there is nothing to do."""
         self._ended = [process for process in self._ended if process.poll() is None]
         compactions = self._server.broker.compactions
-        if self._process is not None:
-            if compactions.work is not self._work or compactions.is_void():
-                self._kill()
-                compactions.failed("it is not compacted any more", self._server.now_ms())
-            return
-        if compactions.work is None and uptime_ms >= self._due_ms:
+        is_dropped = self._process is not None and compactions.work is not self._work
+        if is_dropped or compactions.is_void():
+            self._kill()
+            compactions.failed("it is not compacted any more", self._server.now_ms())
+        elif compactions.work is None and uptime_ms >= self._due_ms:
             config = self._server.broker.config
             order = compactions.begin(self._server.now_ms())
             if order is None and not compactions.looking:
@@ -129,8 +128,6 @@ class Cleaner:
         self._forget_process()
         if report.kind == "done":
             compactions.finished(report.end_offset, report.read_bytes, report.written_bytes, now_ms)
-        elif report.kind == "gone" and compactions.is_void():
-            compactions.failed(report.sentence, now_ms)
         else:
             compactions.failed(report.sentence, now_ms, spoilt=report.kind == "spoilt")
 

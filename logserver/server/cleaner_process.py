@@ -25,7 +25,6 @@ import select
 import signal
 import sys
 import time
-from random import SystemRandom
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from logserver.storage import checkpoint, swap_files
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
 PR_SET_PDEATHSIG = 1  # prctl(2): a signal for when the parent dies
 STDIN, STDOUT = 0, 1
 NICENESS = 10  # a weight of 110 beside 1024
+POLL_MS_MAX = 2**31 - 1  # 24 days; poll(2) takes no more
 
 
 class ServerGone(BaseException):
@@ -48,7 +48,7 @@ class ServerGone(BaseException):
 
 
 class Report(NamedTuple):
-    """One line. `kind`: cleaned, done, gone (a segment left the log), failed, spoilt."""
+    """One line. `kind`: cleaned, done, failed, spoilt (a person must look)."""
 
     kind: str
     cleaned: Cleaned | None = None
@@ -111,7 +111,7 @@ class Throttle:
         # A pause earns nothing: the rate is a bound for each moment, not a mean.
         self._due_s = max(self._due_s, now_s) + size_bytes / self._rate
         wait_ms = max(0.0, self._due_s - now_s - size_bytes / self._rate) * 1000
-        if self._poll.poll(wait_ms):
+        if self._poll.poll(min(wait_ms, POLL_MS_MAX)):
             raise ServerGone
 
 
@@ -123,14 +123,16 @@ def work(
 ) -> None:
     """Do one job; everything that comes of it is said."""
     directory, topic_id, job, _ = order
+    path = directory
     try:
         pin = files.pin(directory)
+        path = pin.path
         try:
-            if checkpoint.read_topic_id(files, pin.path) != topic_id:
-                say(Report("gone", sentence="the topic was deleted"))
+            if checkpoint.read_topic_id(files, path) != topic_id:
+                say(Report("failed", sentence="the topic was deleted"))
                 return
-            swap_files.remove_cleaned(files, pin.path)
-            compaction = Compaction(files, pin.path, job, pace)
+            swap_files.remove_cleaned(files, path)
+            compaction = Compaction(files, path, job, pace)
             for cleaned in compaction.outputs():
                 say(Report("cleaned", cleaned))
             say(
@@ -144,11 +146,14 @@ def work(
         finally:
             pin.close()
     except UncleanableError as error:
-        say(Report("spoilt", sentence=str(error).replace(pin.path, directory)))
+        kind, sentence = "spoilt", str(error)
     except FileNotFoundError as error:
-        say(Report("gone", sentence=f"{error.filename} left the log meanwhile"))
+        kind, sentence = "failed", f"{error.filename} left the log meanwhile"
     except OSError as error:
-        say(Report("failed", sentence=str(error)))
+        kind, sentence = "failed", str(error)
+    else:
+        return
+    say(Report(kind, sentence=sentence.replace(path, directory)))
 
 
 def _give_way() -> None:
@@ -167,9 +172,6 @@ def main() -> int:
     _give_way()
     with open(int(sys.argv[1]), "rb") as file:
         order = decode_order(file.read())
-    # Another seed than the server's: what the keys are hashed with is nobody's business.
-    job = order[2]._replace(seed=SystemRandom().getrandbits(63))
-    order = (order[0], order[1], job, order[3])
     try:
         work(RealFiles(), order, Throttle(order[3]), _say)
     except (ServerGone, BrokenPipeError):

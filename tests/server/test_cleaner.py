@@ -43,8 +43,11 @@ def fill(bench: ServerBench, batches_count: int = 60) -> Partition:
     return partition
 
 
-def begin(bench: ServerBench) -> None:
+def begin(bench: ServerBench, bytes_per_s: float = 1e18) -> None:
     """Let the cleaner look."""
+    bench.server.broker.config = bench.server.broker.config.with_dynamic(
+        {"log.cleaner.io.max.bytes.per.second": f"{bytes_per_s:g}"}
+    )
     bench.server.cleaner._due_ms = 0
     bench.server.cleaner.look(bench.server.uptime_ms())
 
@@ -67,10 +70,7 @@ def test_a_dirty_log_is_compacted_by_a_process_of_its_own(bench: ServerBench) ->
 def test_the_process_is_gentle(bench: ServerBench) -> None:
     """Whoever wakes up runs first, and it never starves."""
     fill(bench)
-    bench.server.broker.config = bench.server.broker.config.with_dynamic(
-        {"log.cleaner.io.max.bytes.per.second": "1"}
-    )
-    begin(bench)
+    begin(bench, bytes_per_s=1)
     pid = bench.server.cleaner.pid
     assert pid is not None
     gentle = (min(19, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS), os.SCHED_BATCH)
@@ -125,10 +125,7 @@ def test_processes_that_cannot_even_start_rest_the_cleaner(
 def test_the_process_of_a_deleted_topic_is_ended(bench: ServerBench) -> None:
     """Nobody wants its outcome."""
     fill(bench)
-    bench.server.broker.config = bench.server.broker.config.with_dynamic(
-        {"log.cleaner.io.max.bytes.per.second": "1"}
-    )
-    begin(bench)
+    begin(bench, bytes_per_s=1)
     assert bench.server.cleaner.pid is not None
 
     async def delete() -> None:
@@ -149,14 +146,22 @@ def _look(bench: ServerBench) -> bool:
     return False
 
 
+def test_a_log_that_is_fenced_within_a_swap_holds_up_nobody(bench: ServerBench) -> None:
+    """Its process is gone, its maintenance rests: no output will ever be put in."""
+    partition = fill(bench)
+    compactions = bench.server.broker.compactions
+    assert compactions.begin(bench.server.now_ms()) is not None
+    partition.log.fence("a write failed")
+    bench.server.cleaner.look(bench.server.uptime_ms())
+    assert compactions.work is None
+    assert compactions.failures_count == 0
+
+
 def test_a_stop_ends_the_process_first(tmp_path: Path) -> None:
     """No process outlives its server."""
     made = ServerBench(tmp_path / "data", GIVEN)
     fill(made)
-    made.server.broker.config = made.server.broker.config.with_dynamic(
-        {"log.cleaner.io.max.bytes.per.second": "1"}
-    )
-    begin(made)
+    begin(made, bytes_per_s=1)
     pid = made.server.cleaner.pid
     assert pid is not None
     made.close()

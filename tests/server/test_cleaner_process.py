@@ -68,7 +68,7 @@ def test_a_job_is_told_output_by_output_and_at_the_end() -> None:
 def test_another_topic_under_the_name_is_left_alone() -> None:
     """Deleted and made again while the process was starting."""
     (report,) = reports_of(dirty_bench(), bytes(16))
-    assert report.kind == "gone"
+    assert (report.kind, report.sentence) == ("failed", "the topic was deleted")
 
 
 def test_a_segment_that_left_meanwhile_is_no_failure_of_the_disk() -> None:
@@ -78,7 +78,8 @@ def test_a_segment_that_left_meanwhile_is_no_failure_of_the_disk() -> None:
     bench.files.unlink(bench.log.segments[0].path(".log"))
     said: list[Report] = []
     work(bench.files, (bench.log.directory, TOPIC_ID, order, 1e9), no_pace, said.append)
-    assert [report.kind for report in said] == ["gone"]
+    assert [report.kind for report in said] == ["failed"]
+    assert said[0].sentence == f"{bench.log.segments[0].path('.log')} left the log meanwhile"
 
 
 def test_spoilt_batches_and_sick_disks_are_told_apart() -> None:
@@ -130,6 +131,17 @@ def test_the_throttle_waits_until_the_bytes_are_due() -> None:
     assert waits[-1] == 500
     os.close(reader)
     os.close(writer)
+
+
+def test_the_slowest_rate_is_no_fault() -> None:
+    """A byte a second: the 4 MB of one read take seven weeks, more than poll(2) can wait."""
+    reader, writer = os.pipe()
+    throttle = Throttle(1, reader)
+    throttle(4 << 20)
+    os.close(writer)
+    with pytest.raises(ServerGone):
+        throttle(4 << 20)
+    os.close(reader)
 
 
 def test_the_end_of_the_server_ends_the_work() -> None:
