@@ -8,7 +8,7 @@ It counts for nothing unless the log itself says that it was compacted that far 
 that was deleted and made again has the name of the old one and none of its history.
 
 *End* is the first segment that is active, or not sealed yet (so not durable), or that holds a
-record younger than `min.compaction.lag.ms`.
+record younger than `min.compaction.lag.ms` (records without a time are as young as its roll).
 
 A log is worth compacting when the dirty bytes are more than `min.cleanable.dirty.ratio` of clean
 and dirty together, or when the oldest dirty record waits for longer than `max.compaction.lag.ms`.
@@ -78,7 +78,8 @@ def measure(log: Log, checkpoint_offset: int, now_ms: int) -> Cleanable:
 
 def _is_too_young(log: Log, segment: Segment, now_ms: int) -> bool:
     lag_ms = log.config.min_compaction_lag_ms
-    return lag_ms > 0 and segment.max_timestamp_ms > now_ms - lag_ms
+    youngest_ms = segment.max_timestamp_ms if segment.max_timestamp_ms >= 0 else segment.rolled_ms
+    return lag_ms > 0 and youngest_ms > now_ms - lag_ms
 
 
 def _is_overdue(log: Log, dirty: list[Segment], now_ms: int) -> bool:

@@ -62,6 +62,7 @@ from .compaction_records import (
     STAYS,
     Chosen,
     Section,
+    around,
     choose,
     move_timestamps,
     note_keys,
@@ -393,7 +394,7 @@ def rewrite(
     pieces: list[bytes] | list[memoryview]
     if not attributes & LOG_APPEND_TIME:
         assert chosen.max_timestamp_delta is not None
-        max_timestamp_ms = base_timestamp_ms + chosen.max_timestamp_delta
+        max_timestamp_ms = around(base_timestamp_ms + chosen.max_timestamp_delta)
     if horizon_ms is not None and not attributes & LOG_APPEND_TIME:
         pieces = move_timestamps(records, chosen.ranges, base_timestamp_ms - horizon_ms)
     else:

@@ -206,11 +206,16 @@ def move_timestamps(data: bytes, ranges: list[tuple[int, int]], by_ms: int) -> l
             length, position = decode_varint(data, position)
             record_end = position + length
             delta, behind = decode_varint(data, position + 1, VARLONG_BYTES_MAX)
-            stamp = encode_varint(delta + by_ms)
+            stamp = encode_varint(around(delta + by_ms))
             body = data[position : position + 1] + stamp + data[behind:record_end]
             pieces.append(encode_varint(len(body)) + body)
             position = record_end
     return pieces
+
+
+def around(number: int) -> int:
+    """A sum of times as an int64, around the ends as in Kafka: producers may claim any times."""
+    return (number + 2**63) % 2**64 - 2**63
 
 
 def _rest(data: bytes, position: int, bytes_max: int = 5) -> tuple[int, int]:

@@ -5,8 +5,8 @@ them. Compaction makes gaps. So before it offers the first segment it writes dow
 segments reach, durably, and up to there gaps are no fault. The number only grows.
 
 Two lines, as in `log-start-offset`: the offset, and its CRC-32C. Every log without the file has
-none of the gaps. One that cannot be read excuses all of them: it was written, so the log was
-compacted.
+none of the gaps. One that cannot be read excuses all of them, for good: it was written, so the log
+was compacted, and a later job may not reach as far as the one that wrote it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SPARSE_FILE: Final = "sparse-below"
 
 def write(files: Files, directory: str, offset: int) -> None:
     """Make sure that the file says `offset` or more, durably. Raises OSError."""
-    if offset > read(files, directory) or read_number(files, _path(directory)) is None:
+    if offset > read(files, directory):
         write_number(files, _path(directory), offset)
 
 

@@ -54,6 +54,15 @@ def test_young_segments_wait() -> None:
     assert not cleanable.measure(bench.log, 0, bench.now_ms - 60_000).segments
 
 
+def test_records_without_a_time_are_as_young_as_their_segment() -> None:
+    """min.compaction.lag.ms holds for them, too, from the roll on."""
+    bench = CompactionBench(min_compaction_lag_ms=1000)
+    bench.write((b"k", b"v"), timestamp_ms=-1)
+    bench.roll()
+    assert not cleanable.measure(bench.log, 0, bench.now_ms + 999).segments
+    assert len(cleanable.measure(bench.log, 0, bench.now_ms + 1000).segments) == 1
+
+
 def test_what_is_not_sealed_waits() -> None:
     """It is not durable yet, or somebody works on its files."""
     bench = CompactionBench()

@@ -9,8 +9,10 @@ import pytest
 from logserver.storage.compaction import Compaction, UncleanableError
 from logserver.storage.simulated_files import MemoryFiles
 from logwire.batch import (
+    BASE_TIMESTAMP_POSITION,
     DELETE_HORIZON,
     HEADER,
+    MAX_TIMESTAMP_POSITION,
     decode_batch,
     encode_batch,
     stamp_producer,
@@ -254,6 +256,23 @@ def test_records_that_do_not_add_up_end_the_job() -> None:
     bench.roll()
     with pytest.raises(UncleanableError, match="record"):
         bench.compact()
+
+
+@pytest.mark.parametrize("base_ms", [-(2**63) + 1000, 2**63 - 3])
+def test_times_at_the_ends_of_64_bits_go_around_as_they_do_in_kafka(base_ms: int) -> None:
+    """A producer may claim any base and any delta; the sum of the two is what counts."""
+    bench = CompactionBench(delete_retention_ms=5000)
+    batch = encode_batch([(b"gone", b"v", (), 0), (b"key", b"v", (), 999), (b"key", None, (), 5)])
+    batch[BASE_TIMESTAMP_POSITION:MAX_TIMESTAMP_POSITION] = base_ms.to_bytes(8, "big", signed=True)
+    stamp_producer(batch, -1, -1, -1)
+    bench.log.append(memoryview(batch), 2, bench.now_ms, bench.now_ms)
+    bench.write((b"gone", b"newer"))
+    bench.roll()
+    bench.compact()
+    (record, _) = bench.records()
+    assert record.value is None
+    assert (record.timestamp_ms - base_ms - 5) % 2**64 == 0
+    bench.compact()
 
 
 def test_pace_hears_of_every_byte_and_may_end_the_work() -> None:
