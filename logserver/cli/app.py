@@ -2,14 +2,10 @@
 
 Commands are click commands whose modules import next to nothing; client, storage and rich are
 loaded inside the functions that use them. click is run without its own error handling, so that
-every failure leaves by the same door: one sentence on standard error, one exit code.
+every failure leaves by the same door (`exits.run_to_end`): one sentence, one exit code.
 """
 
-import contextlib
-import errno
 import os
-import sys
-import traceback
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +18,7 @@ from logserver.cli.completion import completion
 from logserver.cli.consume import consume
 from logserver.cli.doctor import doctor
 from logserver.cli.dump import dump
-from logserver.cli.exits import EXIT_MEANINGS, CommandError, Exit, tell
+from logserver.cli.exits import EXIT_MEANINGS, CommandError, Exit
 from logserver.cli.group import group
 from logserver.cli.importing import import_
 from logserver.cli.options import suggestion
@@ -38,7 +34,7 @@ EPILOG = "Exit codes:\n" + "\n".join(
 
 
 class Serve(Page):
-    """`serve` in the list of commands; its options are read by logserver.cli.serve."""
+    """`serve` in the list of commands; it is run, and its options are read, by `cli.serve`."""
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """The options; click knows none of them."""
@@ -47,18 +43,6 @@ class Serve(Page):
 
         known = [CompletionItem(f"--{option.name}", help=option.help) for option in OPTIONS]
         return [item for item in known if item.value.startswith(incomplete or "--")]
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Keep every word as it is."""
-        ctx.params = {"words": list(args)}
-        ctx.args = []
-        return []
-
-
-def _serve(words: list[str]) -> int:
-    from logserver.cli.serve import run_serve
-
-    return run_serve(words)
 
 
 @click.group(
@@ -84,7 +68,7 @@ def app() -> None:
     """
 
 
-app.add_command(Serve("serve", callback=_serve, help="Run the server."))
+app.add_command(Serve("serve", help="Run the server."))
 for command in (
     topic,
     produce,
@@ -103,47 +87,26 @@ for command in (
 
 
 def run_app(words: Sequence[str]) -> int:
-    """Run one command line; the exit code. Nothing but exit codes leaves this function."""
+    """Run one command line; the exit code. What click complains of is raised as CommandError.
+
+    It is what `app.main` does, less its own ways of ending: a broken pipe would be code 1.
+    """
+    if "_LOGSERVER_COMPLETE" in os.environ:
+        app.main(words, prog_name="logserver")
     try:
-        code = _invoke(list(words))
-        sys.stdout.flush()
-        return code
-    except CommandError as error:
-        tell(error.message)
-        return error.code
+        with app.make_context("logserver", list(words)) as context:
+            code = app.invoke(context)
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return Exit.USAGE
     except click.UsageError as error:
-        tell(_usage_sentence(error))
-        return Exit.USAGE
+        raise CommandError(Exit.USAGE, _usage_sentence(error)) from None
     except click.ClickException as error:
-        tell(error.format_message())
-        return Exit.FAILED
-    except BrokenPipeError:
-        _let_go_of_stdout()
-        return Exit.BROKEN_PIPE
-    except (KeyboardInterrupt, click.Abort):
+        raise CommandError(Exit.FAILED, error.format_message()) from None
+    except click.Abort:
         return Exit.INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - the last door: whatever comes here is told
-        if _is_output_full(error):
-            _let_go_of_stdout()
-            tell("cannot write to standard output: no space left on device.")
-            return Exit.FAILED
-        traceback.print_exc()
-        tell("this is a bug in logserver. Please report it with the lines above.")
-        return Exit.INTERNAL
-
-
-def _invoke(words: list[str]) -> int:
-    """What `app.main` does, less its own way of ending: it turns a broken pipe into code 1."""
-    if "_LOGSERVER_COMPLETE" in os.environ:
-        app.main(words, prog_name="logserver")
-    try:
-        with app.make_context("logserver", words) as context:
-            code = app.invoke(context)
-    except click.exceptions.Exit as ended:
-        return ended.exit_code
     return code if isinstance(code, int) else Exit.OK
 
 
@@ -170,20 +133,3 @@ def _options_of(context: click.Context | None) -> list[str]:
         return []
     params: list[Any] = context.command.get_params(context)
     return [name for param in params for name in param.opts if name.startswith("-")]
-
-
-def _is_output_full(error: Exception) -> bool:
-    """Whether a write to standard output found no space; errors about a path have a file name."""
-    return (
-        isinstance(error, OSError)
-        and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        and error.filename is None
-    )
-
-
-def _let_go_of_stdout() -> None:
-    """Keep the interpreter from flushing into the broken pipe or full disk at its exit."""
-    with contextlib.suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from logserver.cli.exits import CommandError, Exit, printable
+from logserver.cli.exits import CommandError, Exit, is_about_output, printable
 from logserver.cli.output import moment, print_wide_table
 from logserver.cli.pages import Page, json_option
 
@@ -70,9 +70,9 @@ def dump(context: click.Context, paths: tuple[str, ...], records: bool, as_json:
             except UnknownFileError as error:
                 if asked_for:
                     raise CommandError(Exit.NO_INPUT, f"{error}.") from None
-            except BrokenPipeError:
-                raise
             except OSError as error:
+                if is_about_output(error):
+                    raise
                 raise _cannot_read(file, error) from None
     if damaged:
         context.exit(Exit.FAILED)

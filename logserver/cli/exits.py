@@ -1,10 +1,14 @@
-"""Exit codes, and the one exception that carries them to the end of the process.
+"""Exit codes, the one exception that carries them, and the one door that every command leaves by.
 
 The numbers above 63 are those of sysexits.h, which scripts and service managers already know; 2 is
 what every command-line library uses for usage; 128 + n is how a shell reports signal n.
 """
 
+import contextlib
+import errno
+import os
 import sys
+from collections.abc import Callable
 from enum import IntEnum
 
 
@@ -53,6 +57,61 @@ class CommandError(Exception):
         super().__init__(message)
         self.code = code
         self.message = message
+
+
+def run_to_end(command: Callable[[], int]) -> int:
+    """Run a command; its exit code. Nothing but exit codes leaves this function."""
+    keep_standard_files()
+    try:
+        code = command()
+        sys.stdout.flush()
+        return code
+    except CommandError as error:
+        tell(error.message)
+        return error.code
+    except BrokenPipeError:
+        let_go_of_stdout()
+        return Exit.BROKEN_PIPE
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the last door: whatever comes here is told
+        if isinstance(error, OSError) and is_about_output(error):
+            let_go_of_stdout()
+            tell("cannot write to standard output: no space left on device.")
+            return Exit.FAILED
+        import traceback
+
+        traceback.print_exc()
+        tell("this is a bug in logserver. Please report it with the lines above.")
+        return Exit.INTERNAL
+
+
+def keep_standard_files() -> None:
+    """Open /dev/null where standard input, output or error was closed.
+
+    The next file opened would get that number, and a log line would be written into a segment.
+    """
+    for fd, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(fd)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)
+            assert opened == fd, "the lowest free number is given out first"
+            os.set_inheritable(fd, True)
+            setattr(sys, name, os.fdopen(fd, mode, closefd=False))
+
+
+def is_about_output(error: OSError) -> bool:
+    """Whether a write to standard output failed; errors about files have their names."""
+    return error.filename is None and error.errno in (errno.EPIPE, errno.ENOSPC, errno.EDQUOT)
+
+
+def let_go_of_stdout() -> None:
+    """Keep the interpreter from flushing into the broken pipe or full disk at its exit."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def tell(message: str) -> None:

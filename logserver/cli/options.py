@@ -1,7 +1,7 @@
 """The options of `logserver serve`: a parser small enough to load in no time.
 
-The other commands use typer; `serve` must be ready within 200 ms and argparse alone costs 7, typer
-and rich 90. The grammar is the usual one: `--name VALUE`, `--name=VALUE`, `-n VALUE`, flags without
+The other commands use click; `serve` must be ready within 200 ms and argparse alone costs 7, click
+and rich 60. The grammar is the usual one: `--name VALUE`, `--name=VALUE`, `-n VALUE`, flags without
 value, no positional arguments. An unknown option is refused with the nearest known one.
 """
 

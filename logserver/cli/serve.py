@@ -1,6 +1,6 @@
 """`logserver serve`: read options and files, refuse what cannot work, run the server.
 
-Nothing here may import rich or typer (see options.py). Everything that a user can get wrong ends
+Nothing here may import rich or click (see options.py). Everything that a user can get wrong ends
 in one sentence that says what happened, to what, and what to do.
 """
 
@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 
 from logserver import __version__
-from logserver.cli.exits import CommandError, Exit, printable, tell
+from logserver.cli.exits import CommandError, Exit, let_go_of_stdout, printable
 from logserver.cli.journal import open_journal
 from logserver.cli.options import Given, Option, help_text, parse_options
 from logserver.config import BrokerConfig, ConfigError, Listener, load, parse_text
@@ -83,25 +83,16 @@ Examples:
 
 
 def run_serve(words: Sequence[str]) -> int:
-    """The command; returns the exit code."""
+    """The command; its exit code. Raises CommandError."""
     started = time.monotonic()
-    try:
-        given = parse_options("serve", OPTIONS, words)
-        if "help" in given.flags:
-            print(help_page())
-            return Exit.OK
-        if "version" in given.flags:
-            print(f"logserver {__version__}")
-            return Exit.OK
-        return _serve(given, started)
-    except CommandError as error:
-        tell(error.message)
-        return error.code
-    except KeyboardInterrupt:
-        return Exit.INTERRUPTED
-    except Exception:
-        logging.getLogger("logserver").critical("the server failed: this is a bug", exc_info=True)
-        return Exit.INTERNAL
+    given = parse_options("serve", OPTIONS, words)
+    if "help" in given.flags:
+        print(help_page())
+        return Exit.OK
+    if "version" in given.flags:
+        print(f"logserver {__version__}")
+        return Exit.OK
+    return _serve(given, started)
 
 
 def help_page() -> str:
@@ -115,7 +106,6 @@ def _serve(given: Given, started: float) -> int:
             Exit.CONFIG,
             "python -O removes the server's own checks. Start it without -O and PYTHONOPTIMIZE.",
         )
-    keep_standard_files()
     # It stays off while serving; until then there is no garbage worth looking for.
     gc.disable()
     config = _configuration(given)
@@ -129,23 +119,18 @@ def _serve(given: Given, started: float) -> int:
     def on_ready(kafka: str, http: str) -> None:
         words = f"version={__version__} kafka={kafka} http={http} data={config.data_dir}"
         seconds = process_age_seconds() or time.monotonic() - started
-        print(f"ready {printable(words)} start={seconds:.2f}s", flush=True)
-
-    return run_with_door(config, on_ready)
-
-
-def keep_standard_files() -> None:
-    """Open /dev/null where standard input, output or error was closed.
-
-    The next file opened would get that number, and a log line would be written into a segment.
-    """
-    for fd in range(3):
         try:
-            os.fstat(fd)
-        except OSError:
-            opened = os.open(os.devnull, os.O_RDWR)
-            assert opened == fd, "the lowest free number is given out first"
-            os.set_inheritable(fd, True)
+            print(f"ready {printable(words)} start={seconds:.2f}s", flush=True)
+        except OSError:  # a reader that went away must not stop the server
+            let_go_of_stdout()
+
+    try:
+        return run_with_door(config, on_ready)
+    except CommandError:
+        raise
+    except Exception:
+        log.critical("the server failed: this is a bug", exc_info=True)
+        return Exit.INTERNAL
 
 
 def _configuration(given: Given) -> BrokerConfig:

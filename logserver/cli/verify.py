@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from logserver.cli.exits import CommandError, Exit, printable
+from logserver.cli.exits import CommandError, Exit, is_about_output, printable
 from logserver.cli.output import Progress, count, print_json, size
 from logserver.cli.pages import Page, json_option
 
@@ -68,9 +68,9 @@ def _verify_one(directory: str, *, quiet: bool) -> "tuple[str, list[Finding], in
                 found.append(finding)
                 if not quiet:
                     print(finding_line(finding), flush=True)
-    except BrokenPipeError:
-        raise
     except OSError as error:
+        if is_about_output(error):
+            raise
         reason = (error.strerror or str(error)).lower()
         where = error.filename or directory
         raise CommandError(Exit.NO_INPUT, f"cannot read {where}: {reason}.") from None

@@ -4,6 +4,7 @@ import io
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -12,6 +13,15 @@ from logserver import __version__
 from logserver.cli import main
 from logserver.cli.app import app, run_app
 from logserver.cli.exits import CommandError, Exit
+
+COMMAND = f"{sys.executable} -m logserver.cli"
+
+
+def run_shell(line: str, directory: Path) -> "subprocess.CompletedProcess[str]":
+    """What a shell makes of a line."""
+    return subprocess.run(
+        ["bash", "-c", line], capture_output=True, text=True, check=False, timeout=30, cwd=directory
+    )
 
 
 def every_command(group: click.Group = app, path: tuple[str, ...] = ()) -> Iterator[list[str]]:
@@ -118,39 +128,48 @@ def test_every_end_has_its_code(
 
     monkeypatch.setitem(app.commands, "failing", failing)
     monkeypatch.setattr(sys, "stdout", io.StringIO())
-    assert run_app(["failing"]) == code
+    assert main(["failing"]) == code
 
 
 def test_a_suggestion_is_the_last_word(capsys: pytest.CaptureFixture[str]) -> None:
     """A question mark ends the sentence; no full stop comes after it."""
-    assert run_app(["topci"]) == Exit.USAGE
+    assert main(["topci"]) == Exit.USAGE
     assert capsys.readouterr().err == "logserver: no such command: topci. Did you mean topic?\n"
 
 
-@pytest.mark.parametrize("words", ["--help", "verify --help"])
-def test_a_full_disk_behind_the_output_is_no_bug_of_ours(words: str) -> None:
+@pytest.mark.parametrize(
+    "words", ["--help", "verify --help", "--version", "serve --help", "dump meta.properties"]
+)
+def test_a_full_disk_behind_the_output_is_no_bug_of_ours(words: str, tmp_path: Path) -> None:
     """`logserver consume readings > file` on a full disk: one sentence, exit code 1."""
-    command = f"{sys.executable} -m logserver.cli {words} > /dev/full"
-    result = subprocess.run(
-        ["bash", "-c", command], capture_output=True, text=True, check=False, timeout=30
-    )
+    (tmp_path / "meta.properties").write_text("node.id=1\n" * 10_000)
+    result = run_shell(f"{COMMAND} {words} > /dev/full", tmp_path)
     told = "logserver: cannot write to standard output: no space left on device.\n"
     assert (result.returncode, result.stderr) == (Exit.FAILED, told)
 
 
-def test_serve_is_in_the_tree_and_keeps_its_own_options(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """`logserver serve` never comes this way, but the list of commands has it."""
-    assert run_app(["serve", "--data-dri", "x"]) == Exit.USAGE
-    assert "Did you mean --data-dir?" in capsys.readouterr().err
+def test_closed_standard_files_are_nobodys_bug(tmp_path: Path) -> None:
+    """What would be told is not told anywhere else: no sentence in a result."""
+    assert run_shell(f"{COMMAND} doctor --help >&-", tmp_path).returncode == Exit.OK
+    result = run_shell(f"{COMMAND} verify nothing 2>&-", tmp_path)
+    assert (result.returncode, result.stdout) == (Exit.NO_INPUT, "")
+    result = run_shell(f"{COMMAND} produce t --bootstrap 127.0.0.1:1 <&-", tmp_path)
+    assert result.returncode in (Exit.OK, Exit.UNAVAILABLE)
 
 
-def test_a_reader_that_leaves_ends_the_command_quietly() -> None:
+def test_ctrl_c_while_modules_are_loaded_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenth of a second after the start a person may have changed their mind."""
+
+    def interrupted(words: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("logserver.cli._run", interrupted)
+    assert main(["topic", "list"]) == Exit.INTERRUPTED
+
+
+@pytest.mark.parametrize("words", ["--help", "serve --help"])
+def test_a_reader_that_leaves_ends_the_command_quietly(words: str, tmp_path: Path) -> None:
     """`logserver --help | head -1`: no trace, no message."""
-    command = f"{sys.executable} -m logserver.cli --help | true; echo ${{PIPESTATUS[0]}}"
-    result = subprocess.run(
-        ["bash", "-c", command], capture_output=True, text=True, check=True, timeout=30
-    )
+    result = run_shell(f"{COMMAND} {words} | true; echo ${{PIPESTATUS[0]}}", tmp_path)
     assert result.stderr == ""
     assert int(result.stdout) in (Exit.OK, Exit.BROKEN_PIPE)

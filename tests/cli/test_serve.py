@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from logserver import __version__
+from logserver.cli import main
 from logserver.cli.exits import Exit
-from logserver.cli.serve import OPTIONS, help_page, process_age_seconds, run_serve, split_address
+from logserver.cli.serve import OPTIONS, help_page, process_age_seconds, split_address
 from logserver.statistics import RuntimeDirectory
 from tests.server_process import ServerProcess
 
@@ -39,7 +40,7 @@ def refused(
 ) -> str:
     """Run `serve` in this process, expecting a refusal; its sentence."""
     where = ["--data-dir", str(data_dir)] if data_dir is not None else []
-    assert run_serve([*where, *words]) == code
+    assert main(["serve", *where, *words]) == code
     told = capfd.readouterr()
     assert told.out == ""
     assert told.err.count("\n") == 1, told.err
@@ -262,9 +263,9 @@ def test_closed_standard_files_are_never_taken_for_segments(tmp_path: Path) -> N
 
 def test_help_and_version_are_told_without_a_server(capfd: pytest.CaptureFixture[str]) -> None:
     """On standard output, with code 0."""
-    assert run_serve(["--help"]) == Exit.OK
+    assert main(["serve", "--help"]) == Exit.OK
     assert capfd.readouterr().out == help_page() + "\n"
-    assert run_serve(["--version"]) == Exit.OK
+    assert main(["serve", "--version"]) == Exit.OK
     assert capfd.readouterr().out == f"logserver {__version__}\n"
 
 
