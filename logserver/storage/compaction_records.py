@@ -8,8 +8,8 @@ The first look also marks, a byte for each offset, what it learns of single reco
 newer one of its key, or no key, goes; one without a value is a tombstone. So the second look need
 not walk the batches whose records all stay or all go, which in most logs are most of them.
 
-These are the hot loops of compaction, some 0.8 us a record each; hence local names, varints of one
-and two bytes read in place, and no object per record.
+These are the hot loops of compaction, some 0.8 us a record each; hence local names, and varints of
+one and two bytes read in place.
 
 The batches passed their checksum, but a topic that was not always compacted may hold records that
 nobody has ever looked into: whatever does not add up raises ProtocolError, and a position only
@@ -18,7 +18,7 @@ moves forward.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from logwire.batch import decode_varint, encode_varint
@@ -60,6 +60,10 @@ class Section(NamedTuple):
     last_offset: int
 
 
+Walked = tuple[int, int, bytes | None, int, int]
+"""start position, offset, key, 1 for a tombstone (else 0), timestamp delta with its zig-zag on"""
+
+
 def note_keys(
     section: Section, from_offset: int, put: Callable[[bytes, int], int], marks: bytearray
 ) -> int:
@@ -68,54 +72,24 @@ def note_keys(
     `marks`: a byte for each offset from there on, as many as there are. Returns -1, or the offset
     of the record that `put` had no room for. Raises ProtocolError.
     """
-    data, position, end, count, base_offset, last_offset = section
+    last_offset = section.last_offset
     marks_count = len(marks)
-    try:
-        for _ in range(count):
-            length = data[position]
-            position += 1
-            if length > ONE_BYTE_MAX:
-                length, position = _rest(data, position)
-            record_end = position + (length >> 1)
-            position += 2  # the attributes, of which no bit is defined; one byte of timestamp delta
-            if data[position - 1] > ONE_BYTE_MAX:
-                _, position = _rest(data, position, VARLONG_BYTES_MAX)
-            delta = data[position]
-            position += 1
-            if delta > ONE_BYTE_MAX:
-                delta, position = _rest(data, position)
-            length = data[position]
-            position += 1
-            if length > ONE_BYTE_MAX:
-                length, position = _rest(data, position)
-            key_end = position if length & 1 else position + (length >> 1)
-            if not key_end < record_end <= end:
-                raise ProtocolError("a record or its key ends beyond what holds it")
-            offset = base_offset + (delta >> 1)
-            if offset > last_offset:
-                raise ProtocolError("a record claims an offset behind its batch")
-            if offset >= from_offset:
-                mark = offset - from_offset if length & 1 else -1
-                if not length & 1:
-                    before = put(data[position:key_end], offset)
-                    if before == FULL:
-                        return offset
-                    if before >= 0:
-                        mark = before - from_offset
-                    if data[key_end] & 1 and offset - from_offset < marks_count:
-                        marks[offset - from_offset] = TOMBSTONE
-                if 0 <= mark < marks_count:
-                    marks[mark] = GOES
-            position = record_end
-    except IndexError:
-        raise ProtocolError("the records end inside a record") from None
-    _check_end(position, end)
+    for _, offset, key, is_tombstone, _ in _walk(section):
+        if offset > last_offset:
+            raise ProtocolError("a record claims an offset behind its batch")
+        mark = own_mark = offset - from_offset
+        if own_mark < 0:
+            continue
+        if key is not None:
+            before = put(key, offset)
+            if before == FULL:
+                return offset
+            mark = before - from_offset
+            if is_tombstone and own_mark < marks_count:
+                marks[own_mark] = TOMBSTONE
+        if 0 <= mark < marks_count:
+            marks[mark] = GOES
     return -1
-
-
-def _check_end(position: int, end: int) -> None:
-    if position != end:
-        raise ProtocolError(f"{end - position} bytes behind the last record")
 
 
 def choose(
@@ -130,69 +104,66 @@ def choose(
     a key, those with a newer one of their key, and without a value when `tombstones_expired`.
     Raises ProtocolError.
     """
-    try:
-        return _choose(section, mapped_offset, newest, tombstones_expired)
-    except IndexError:
-        raise ProtocolError("the records end inside a record") from None
-
-
-def _choose(
-    section: Section,
-    mapped_offset: int,
-    newest: Callable[[bytes], int],
-    tombstones_expired: bool,
-) -> Chosen:
-    data, position, end, count, base_offset, _ = section
     ranges: list[tuple[int, int]] = []
     kept_count = 0
     run_start = -1  # of the records that stay, one behind the other
     top: int | None = None
     has_tombstone = False
-    for _ in range(count):
-        start = position
-        length = data[position]
-        position += 1
-        if length > ONE_BYTE_MAX:
-            length, position = _rest(data, position)
-        record_end = position + (length >> 1)
-        stamp = data[position + 1]
-        position += 2
-        if stamp > ONE_BYTE_MAX:
-            stamp, position = _rest(data, position, VARLONG_BYTES_MAX)
-        delta = data[position]
-        position += 1
-        if delta > ONE_BYTE_MAX:
-            delta, position = _rest(data, position)
-        length = data[position]
-        position += 1
-        if length > ONE_BYTE_MAX:
-            length, position = _rest(data, position)
-        key_end = position if length & 1 else position + (length >> 1)
-        if not key_end < record_end <= end:
-            raise ProtocolError("a record or its key ends beyond what holds it")
-        is_tombstone = data[key_end] & 1
-        offset = base_offset + (delta >> 1)
+    for start, offset, key, is_tombstone, stamp in _walk(section):
         if offset > mapped_offset or (
-            not length & 1
-            and offset >= newest(data[position:key_end])
-            and not (is_tombstone and tombstones_expired)
+            key is not None and offset >= newest(key) and not (is_tombstone and tombstones_expired)
         ):
             if run_start < 0:
                 run_start = start
             kept_count += 1
             if is_tombstone:
                 has_tombstone = True
-            stamp = (stamp >> 1) ^ -(stamp & 1)
-            if top is None or stamp > top:
-                top = stamp
+            delta = (stamp >> 1) ^ -(stamp & 1)
+            if top is None or delta > top:
+                top = delta
         elif run_start >= 0:
             ranges.append((run_start, start))
             run_start = -1
-        position = record_end
-    _check_end(position, end)
     if run_start >= 0:
-        ranges.append((run_start, end))
+        ranges.append((run_start, section.end))
     return Chosen(kept_count, ranges, top, has_tombstone)
+
+
+def _walk(section: Section) -> Iterator[Walked]:
+    """Iterate over the records of a section. Raises ProtocolError, also in the middle."""
+    data, position, end, count, base_offset, _ = section
+    try:
+        for _ in range(count):
+            start = position
+            length = data[position]
+            position += 1
+            if length > ONE_BYTE_MAX:
+                length, position = _rest(data, position)
+            record_end = position + (length >> 1)
+            stamp = data[position + 1]  # behind the attributes, of which no bit is defined
+            position += 2
+            if stamp > ONE_BYTE_MAX:
+                stamp, position = _rest(data, position, VARLONG_BYTES_MAX)
+            delta = data[position]
+            position += 1
+            if delta > ONE_BYTE_MAX:
+                delta, position = _rest(data, position)
+            length = data[position]
+            position += 1
+            if length > ONE_BYTE_MAX:
+                length, position = _rest(data, position)
+            key = None
+            if not length & 1:
+                key = data[position : position + (length >> 1)]
+                position += length >> 1
+            if not position < record_end <= end:
+                raise ProtocolError("a record or its key ends beyond what holds it")
+            yield start, base_offset + (delta >> 1), key, data[position] & 1, stamp
+            position = record_end
+    except IndexError:
+        raise ProtocolError("the records end inside a record") from None
+    if position != end:
+        raise ProtocolError(f"{end - position} bytes behind the last record")
 
 
 def move_timestamps(data: bytes, ranges: list[tuple[int, int]], by_ms: int) -> list[bytes]:
