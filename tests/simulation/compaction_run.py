@@ -17,7 +17,7 @@ The oracle's promises:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from logserver.config import TopicConfig
@@ -138,9 +138,8 @@ class CompactionRun(Lives):
 
     # Work
 
-    def work(self) -> None:
-        self.now_ms += self.random.randint(0, 300)
-        actions = (
+    def actions(self) -> list[Callable[[], None]]:
+        return (
             [self.append] * 12
             + [self.begin_commit] * 4
             + [self.finish_commit] * 5
@@ -150,7 +149,6 @@ class CompactionRun(Lives):
             + [self.roll, self.release, self.write_checkpoint]
             + ([self.kill_cleaner, self.trim, self.stop] if self.random.random() < 0.1 else [])
         )
-        self.random.choice(actions)()
 
     def append(self) -> None:
         """A batch of some producer with few keys and some tombstones."""

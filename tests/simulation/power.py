@@ -17,6 +17,7 @@ The oracle's promises, per partition (P2 prefix, P1 ack):
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 
 from logserver.config import TopicConfig, load
@@ -117,7 +118,7 @@ def next_offset_of(data: bytes) -> int:
 
 
 class Lives:
-    """A chain of lives: who it is about says how one starts, what work is, and what dies."""
+    """A chain of lives: who it is about says how one starts, what is done in it, and what dies."""
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
@@ -130,13 +131,18 @@ class Lives:
         """Open everything that should be there and compare it with the oracle."""
         raise NotImplementedError
 
-    def work(self) -> None:
-        """One random thing that a server does."""
+    def actions(self) -> list[Callable[[], None]]:
+        """What a server does, each as often as it is likely."""
         raise NotImplementedError
 
     def forget_work(self) -> None:
         """What was under way died with its process."""
         raise NotImplementedError
+
+    def work(self) -> None:
+        """One random thing that a server does, a little later."""
+        self.now_ms += self.random.randint(0, 300)
+        self.random.choice(self.actions())()
 
     def survive(self, times: int, operations_max: tuple[int, ...]) -> None:
         """Lose power so often, each time after some operations, and start once more."""
@@ -239,9 +245,8 @@ class Run(Lives):
 
     # Work
 
-    def work(self) -> None:
-        self.now_ms += self.random.randint(0, 300)
-        actions = (
+    def actions(self) -> list[Callable[[], None]]:
+        return (
             [self.append] * 12
             + [self.begin_commit] * 4
             + [self.finish_commit] * 5
@@ -250,7 +255,6 @@ class Run(Lives):
             + [self.retain]
             + ([self.stop] if self.random.random() < 0.1 else [])
         )
-        self.random.choice(actions)()
 
     def append(self) -> None:
         """A batch of some producer; the broker's order: check, append, update."""

@@ -41,19 +41,17 @@ def make_batch(
     return encode_batch(records, codec=codec)
 
 
-class Bench:
-    """One log and what was written to it."""
+class LogBench:
+    """One log, and what stops and starts it."""
 
-    def __init__(self, files: Files | None = None, **settings: int) -> None:
+    def __init__(self, files: Files | None, config: TopicConfig) -> None:
         self.files: Files = MemoryFiles() if files is None else files
-        self.config = TopicConfig(**settings)  # type: ignore[arg-type]
+        self.config = config
         self.now_ms = 1_000_000
-        self.written: list[Written] = []
         if not self.files.is_directory("data"):
             self.files.make_directory("data")
             self.files.sync_directory("")
         self.log = self.open(clean=False)
-        self.marks = [MarkEntry(TOPIC_ID, *self.log.durable_end())]
 
     def open(self, *, clean: bool, mark: MarkEntry | None = None) -> Log:
         """Open the log of the bench's directory."""
@@ -66,6 +64,46 @@ class Bench:
             clean=clean,
             mark=mark,
         )
+
+    def maintain(self) -> None:
+        """Everything that wants to be done off the loop, until nothing is left."""
+        while self.log.wants_maintenance:
+            for run, finish in self.log.maintenance():
+                try:
+                    result = run()
+                except OSError as error:
+                    result = error
+                finish(result)
+
+    def reopen(self, *, clean: bool = True) -> None:
+        """Stop and start; an unclean stop closes nothing properly."""
+        self.log.close(clean=clean)
+        if clean:
+            self.files.sync_file_system("data")
+        mark = MarkEntry(TOPIC_ID, *self.log.durable_end()) if clean else None
+        self.log = self.open(clean=clean, mark=mark)
+
+    def read_all(self, max_bytes: int = 1 << 20) -> list[bytes]:
+        """Every batch from the log start to the end, read slice by slice."""
+        found, offset = [], self.log.log_start_offset
+        while (piece := self.log.read(offset, max_bytes, self.log.end_offset)) is not None:
+            found += batches_in(piece.read())
+            offset = piece.next_offset
+            piece.release()
+        return found
+
+    def names(self) -> list[str]:
+        """The files of the log's directory."""
+        return self.files.list_directory(self.log.directory)
+
+
+class Bench(LogBench):
+    """One log and what was written to it."""
+
+    def __init__(self, files: Files | None = None, **settings: int) -> None:
+        super().__init__(files, TopicConfig(**settings))  # type: ignore[arg-type]
+        self.written: list[Written] = []
+        self.marks = [MarkEntry(TOPIC_ID, *self.log.durable_end())]
 
     def write(
         self, count: int = 1, value_bytes: int = 100, timestamp_ms: int = 1000, codec: int = 0
@@ -92,24 +130,6 @@ class Bench:
             self.log.synced(task)
             self.marks.append(MarkEntry(TOPIC_ID, *self.log.durable_end()))
 
-    def maintain(self) -> None:
-        """Everything that wants to be done off the loop, until nothing is left."""
-        while self.log.wants_maintenance:
-            for run, finish in self.log.maintenance():
-                try:
-                    result = run()
-                except OSError as error:
-                    result = error
-                finish(result)
-
-    def reopen(self, *, clean: bool = True) -> None:
-        """Stop and start; an unclean stop closes nothing properly."""
-        self.log.close(clean=clean)
-        if clean:
-            self.files.sync_file_system("data")
-        mark = MarkEntry(TOPIC_ID, *self.log.durable_end()) if clean else None
-        self.log = self.open(clean=clean, mark=mark)
-
     def lose_unsynced(self, random: Random) -> None:
         """Cut the power and start again on what the disk has, with one of the marks since."""
         assert isinstance(self.files, RecordingFiles)
@@ -129,23 +149,10 @@ class Bench:
         file.pwrite(bytes([byte]), bit // 8)
         file.datasync()
 
-    def read_all(self, max_bytes: int = 1 << 20) -> list[bytes]:
-        """Every batch from the log start to the end, read slice by slice."""
-        found, offset = [], self.log.log_start_offset
-        while (piece := self.log.read(offset, max_bytes, self.log.end_offset)) is not None:
-            found += batches_in(piece.read())
-            offset = piece.next_offset
-            piece.release()
-        return found
-
     def kept(self) -> list[bytes]:
         """What of the written batches `read_all` should give."""
         start = self.log.log_start_offset
         return [batch.data for batch in self.written if batch.last_offset >= start]
-
-    def names(self) -> list[str]:
-        """The files of the log's directory."""
-        return self.files.list_directory(self.log.directory)
 
 
 def batches_in(data: bytes) -> list[bytes]:

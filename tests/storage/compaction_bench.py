@@ -15,10 +15,8 @@ from logserver.storage.compaction import Compaction, Job
 from logserver.storage.compaction_output import Cleaned
 from logserver.storage.files import Files
 from logserver.storage.log import Log
-from logserver.storage.mark import MarkEntry
-from logserver.storage.simulated_files import MemoryFiles
 from logwire.batch import Record, decode_batch, encode_batch, iterate_batches
-from tests.storage.bench import DIRECTORY, TOPIC_ID, batches_in
+from tests.storage.bench import LogBench
 
 Pair = tuple[bytes | None, bytes | None]
 
@@ -42,33 +40,16 @@ def compact_log(log: Log, now_ms: int, checkpoint_offset: int = 0) -> int:
     return work.end_offset
 
 
-class CompactionBench:
+class CompactionBench(LogBench):
     """One compacted log, what was written to it, and its cleaner's memory."""
 
     def __init__(self, files: Files | None = None, **settings: int) -> None:
-        self.files: Files = MemoryFiles() if files is None else files
         given = {"segment_bytes": 2000, "index_interval_bytes": 300, **settings}
-        self.config = TopicConfig(cleanup_policy=("compact",), **given)  # type: ignore[arg-type]
-        self.now_ms = 1_000_000
+        config = TopicConfig(cleanup_policy=("compact",), **given)  # type: ignore[arg-type]
+        super().__init__(files, config)
         self.checkpoint_offset = 0
         self.written: list[tuple[int, bytes | None, bytes | None]] = []
         self.ends: list[str] = []  # how offered outputs ended
-        if not self.files.is_directory("data"):
-            self.files.make_directory("data")
-            self.files.sync_directory("")
-        self.log = self.open(clean=False)
-
-    def open(self, *, clean: bool, mark: MarkEntry | None = None) -> Log:
-        """Open the log of the bench's directory."""
-        return Log.open(
-            self.files,
-            DIRECTORY,
-            self.config,
-            topic_id=TOPIC_ID,
-            now_ms=self.now_ms,
-            clean=clean,
-            mark=mark,
-        )
 
     def write(
         self,
@@ -106,13 +87,7 @@ class CompactionBench:
     def settle(self) -> None:
         """Commit and do all maintenance."""
         self.log.sync()
-        while self.log.wants_maintenance:
-            for run, finish in self.log.maintenance():
-                try:
-                    result = run()
-                except OSError as error:
-                    result = error
-                finish(result)
+        self.maintain()
 
     def roll(self) -> None:
         """End the active segment and seal it."""
@@ -138,26 +113,11 @@ class CompactionBench:
         swap.offer(self.log, cleaned, self.now_ms, self.ends.append)
         self.settle()
 
-    def reopen(self, *, clean: bool = True) -> None:
-        """Stop and start."""
-        mark = MarkEntry(TOPIC_ID, *self.log.durable_end()) if clean else None
-        self.log.close(clean=clean)
-        if clean:
-            self.files.sync_file_system("data")
-            mark = MarkEntry(TOPIC_ID, *self.log.durable_end())
-        self.log = self.open(clean=clean, mark=mark)
-
     # Reading
 
-    def batches(self, max_bytes: int = 1000) -> list[bytes]:
-        """Every batch, slice by slice, from the log start to the end."""
-        found: list[bytes] = []
-        offset = self.log.log_start_offset
-        while (piece := self.log.read(offset, max_bytes, self.log.end_offset)) is not None:
-            found += batches_in(piece.read())
-            offset = piece.next_offset
-            piece.release()
-        return found
+    def batches(self) -> list[bytes]:
+        """Every batch, in many slices."""
+        return self.read_all(max_bytes=1000)
 
     def records(self) -> list[Record]:
         """Every record of every batch."""
@@ -189,10 +149,6 @@ class CompactionBench:
     def is_sparse_below(self) -> int:
         """What the log says of its gaps."""
         return sparse.read(self.files, self.log.directory)
-
-    def names(self) -> list[str]:
-        """The files of the log's directory."""
-        return self.files.list_directory(self.log.directory)
 
 
 def headers_of(data: bytes) -> list[tuple[int, int, int, int]]:
