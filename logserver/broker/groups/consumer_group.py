@@ -113,11 +113,12 @@ class ConsumerGroup:
         slice_ms = self.regex_search.next_slice_ms
         if slice_ms is not None and slice_ms <= step.now.uptime_ms and advance_search(step):
             step.refresh_epoch(True, "topics of a regular expression were found", "")
+        late: dict[str, str] = {}
         while (missed := self.deadlines.expire(step.now.uptime_ms)) is not None:
-            member_id, reason = missed
-            fence(step, [self.state.members[member_id]], reason)
-            if step.replaced:
-                return
+            late.setdefault(*missed)
+        if late:
+            reason = next(iter(late.values()))
+            fence(step, [self.state.members[member_id] for member_id in late], reason)
 
     def committed(self, _member_id: str, _now: Now) -> list[Effect]:
         """A commit is no heartbeat here."""

@@ -27,6 +27,8 @@ def fence(step: Step, members: Sequence[Member], reason: str) -> None:
     if not members:
         return
     who = members[0].member_id
+    if len(members) > 1:
+        reason = f"{reason} ({len(members)} members)"
     if can_downgrade(step, members):
         downgrade(step, members, f"{reason}: the group is classic again", who)
         return

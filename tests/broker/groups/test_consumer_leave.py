@@ -90,3 +90,20 @@ def test_history_tells_who_went_and_why(bench: ConsumerBench) -> None:
         ("a member joins", "m1"),
         ("a member leaves", "m1"),
     ]
+
+
+def test_members_that_die_together_are_one_reason_to_rebalance(bench: ConsumerBench) -> None:
+    """A fleet that is gone after a restart: one epoch, one line, one look at the topics."""
+    clients = [Client(bench, f"m{number}", "a") for number in range(4)]
+    for client in clients:
+        client.beat()
+    settle(bench, clients)
+    epoch, before = bench.state.epoch, len(bench.notes)
+    bench.pass_time(SESSION_MS - 1)
+    clients[3].beat()
+    bench.pass_time(1)
+    assert list(bench.state.members) == ["m3"]
+    assert bench.state.epoch == epoch + 1
+    assert [(note.reason, note.member_id) for note in bench.notes[before:]] == [
+        ("the session of a member has run out (3 members)", "m0"),
+    ]
