@@ -56,6 +56,17 @@ def test_every_listed_skip_has_a_reason_and_a_file() -> None:
         assert len(reason) > 5, prefix
 
 
+def test_every_test_that_needs_a_program_is_listed(request: pytest.FixtureRequest) -> None:
+    """Of the tests of this run: where the program is missing they are skipped, not failed."""
+    allowed = tuple(prefix for prefix, _ in listed_skips())
+    names = [
+        item.nodeid
+        for item in request.session.items
+        if "require_tool" in getattr(item, "fixturenames", ())
+    ]
+    assert [name for name in names if not name.startswith(allowed)] == []
+
+
 @pytest.mark.parametrize(
     ("line", "closing"),
     [
