@@ -11,6 +11,7 @@ from logserver.storage.mark import Mark
 from logserver.storage.simulated_files import MemoryFiles
 from logwire import errors
 from tests.broker.data_bench import DataBench, batch
+from tests.storage.bench import run_chores
 
 
 @pytest.fixture
@@ -23,14 +24,7 @@ def bench() -> DataBench:
 
 def chores(bench: DataBench) -> int:
     """Run everything that one tick asks for, as the helper would; how much it was."""
-    work = bench.broker.tick(bench.now_ms)
-    for run, finish in work:
-        try:
-            result: object = run()
-        except OSError as error:
-            result = error
-        finish(result)
-    return len(work)
+    return run_chores(bench.broker.tick(bench.now_ms))
 
 
 @pytest.mark.parametrize("clean", [True, False])

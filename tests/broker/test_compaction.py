@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -20,6 +19,7 @@ from logserver.storage.simulated_files import RecordingFiles
 from logwire.batch import decode_batch, encode_batch, iterate_batches
 from tests.broker.data_bench import DataBench
 from tests.broker.groups.offsets_bench import OffsetsBench
+from tests.storage.bench import run_chores
 
 SEGMENT_BYTES = "1000"
 
@@ -50,16 +50,8 @@ class CompactedBench(DataBench):
     def settle(self) -> None:
         """Commit, and everything that helpers would do."""
         self.sync()
-        for _ in range(30):
-            chores = self.broker.tick(self.now_ms)
-            for run, finish in chores:
-                try:
-                    result: Any = run()
-                except OSError as error:
-                    result = error
-                finish(result)
-            if not chores:
-                return
+        while run_chores(self.broker.tick(self.now_ms)):
+            pass
 
     def begin(self) -> Order | None:
         """The broker's next job."""
@@ -352,8 +344,7 @@ def test_committed_offsets_are_compacted_and_a_coordinator_loads_what_is_left() 
         bench.commit({0: number, number % 4: 1000 + number})
         bench.sync()
     while log.unsealed:
-        for run, finish in bench.broker.tick(bench.now_ms):
-            finish(run())
+        run_chores(bench.broker.tick(bench.now_ms))
     before = bench.fetch(0, 1, 2, 3)
     size_bytes = log.size_bytes
     compactions = bench.broker.compactions

@@ -29,6 +29,7 @@ from tests.broker.data_bench import RELAXED, DataBench
 from tests.broker.fake_peer import FakeReply
 from tests.simulation.broker_model import Batch, Partition, State, Topic, is_state, same
 from tests.simulation.power import CuttingFiles, PowerCut
+from tests.storage.bench import run_chores
 from tests.storage.directory_bench import stored
 
 NAMES = ("a", "b", "c")
@@ -437,12 +438,7 @@ class BrokerRun(DataBench):
     def run_chore(self) -> None:
         """The oldest chore of the helper, and its end on the loop."""
         if self.background:
-            run, finish = self.background.pop(0)
-            try:
-                result = run()
-            except OSError as error:
-                result = error
-            finish(result)
+            run_chores([self.background.pop(0)])
 
     def expire(self) -> None:
         """Fetches have waited long enough."""

@@ -13,6 +13,7 @@ from logserver.config import TopicConfig
 from logserver.storage.failing_files import FailingFiles
 from logserver.storage.files import Files
 from logserver.storage.log import Log
+from logserver.storage.maintenance import Chore
 from logserver.storage.mark import MarkEntry
 from logserver.storage.simulated_files import MemoryFiles, RecordingFiles
 from logwire.batch import encode_batch, iterate_batches
@@ -68,12 +69,7 @@ class LogBench:
     def maintain(self) -> None:
         """Everything that wants to be done off the loop, until nothing is left."""
         while self.log.wants_maintenance:
-            for run, finish in self.log.maintenance():
-                try:
-                    result = run()
-                except OSError as error:
-                    result = error
-                finish(result)
+            run_chores(self.log.maintenance())
 
     def reopen(self, *, clean: bool = True) -> None:
         """Stop and start; an unclean stop closes nothing properly."""
@@ -153,6 +149,17 @@ class Bench(LogBench):
         """What of the written batches `read_all` should give."""
         start = self.log.log_start_offset
         return [batch.data for batch in self.written if batch.last_offset >= start]
+
+
+def run_chores(chores: list[Chore]) -> int:
+    """What a helper thread does with chores, one after the other; how many there were."""
+    for run, finish in chores:
+        try:
+            result = run()
+        except OSError as error:
+            result = error
+        finish(result)
+    return len(chores)
 
 
 def batches_in(data: bytes) -> list[bytes]:

@@ -16,7 +16,7 @@ from logserver.storage.compaction_output import Cleaned
 from logserver.storage.files import Files
 from logserver.storage.log import Log
 from logwire.batch import Record, decode_batch, encode_batch, iterate_batches
-from tests.storage.bench import LogBench
+from tests.storage.bench import LogBench, run_chores
 
 Pair = tuple[bytes | None, bytes | None]
 
@@ -34,8 +34,7 @@ def compact_log(log: Log, now_ms: int, checkpoint_offset: int = 0) -> int:
     for cleaned in work.outputs():
         swap.offer(log, cleaned, now_ms, ends.append)
         while log.swap is not None:
-            for run, finish in swap.chores(log):
-                finish(run())
+            run_chores(swap.chores(log))
         assert ends.pop() == ""
     return work.end_offset
 

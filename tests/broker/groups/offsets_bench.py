@@ -10,6 +10,7 @@ from logserver.storage.files import Files
 from logserver.storage.simulated_files import RecordingFiles
 from logwire.messages import Message
 from tests.broker.control_bench import ControlBench
+from tests.storage.bench import run_chores
 
 GROUP = "group"
 TOPIC = "orders"
@@ -37,13 +38,8 @@ class OffsetsBench(ControlBench):
 
     def run_chores(self) -> None:
         """What a helper thread would do, until nothing is left."""
-        while chores := self.broker.take_upkeep():
-            for run, finish in chores:
-                try:
-                    result: object = run()
-                except OSError as error:
-                    result = error
-                finish(result)
+        while run_chores(self.broker.take_upkeep()):
+            pass
 
     @property
     def coordinator(self) -> Coordinator:
