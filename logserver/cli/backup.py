@@ -83,9 +83,9 @@ Examples:
 def restore(
     context: click.Context, source: str, target: str, copy: bool, quick: bool, as_json: bool
 ) -> None:
-    """Make a data directory of the backup BACKUP, which stays as it is.
+    """Make a data directory of a backup.
 
-    Exit code 1 when the directory was made but damage was found in it.
+    BACKUP stays as it is. Exit code 1 when the directory was made but damage was found in it.
     """
     if _copy("restore", source, target, links=not copy, quick=quick, as_json=as_json):
         context.exit(Exit.FAILED)

@@ -43,7 +43,7 @@ def client() -> None:
 @http_option
 @json_option
 def list_clients(every: bool, http: str, as_json: bool) -> None:
-    """List connected clients: id, software and version, address, and what they do.
+    """List connected clients, and what they do.
 
     A client has several connections; they are one row unless --all says otherwise. The software is
     what the library calls itself (ApiVersions v3, KIP-511). Read from the server's HTTP port.
@@ -71,12 +71,17 @@ def ask(address: str, path: str, *, timeout_s: float = TIMEOUT_S) -> Any:
             Exit.FAILED, f"http://{address}{path} answered {error.code}. Is it a logserver?"
         ) from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
         raise CommandError(
             Exit.UNAVAILABLE,
-            f"cannot ask http://{address}{path}: {reason}. Is the server's HTTP port there "
-            "(serve --http)? Name it with --http HOST:PORT.",
+            f"cannot ask http://{address}{path}: {reason_of(error)}. Is the server's HTTP port "
+            "there (serve --http)? Name it with --http HOST:PORT.",
         ) from None
+
+
+def reason_of(error: Exception) -> str:
+    """Why a page could not be had, without the numbers of errors."""
+    reason = getattr(error, "reason", error)
+    return str(getattr(reason, "strerror", None) or reason).lower()
 
 
 def together(found: list[Client]) -> list[list[Client]]:

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
 
+from logserver.cli.client import reason_of
 from logserver.cli.output import count, size
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ def server_figures(http: str) -> list[Check]:
         ready = _page(http, "/readyz")
         figures = parse_metrics(_page(http, "/metrics"))
     except (OSError, ValueError) as error:
-        sentence = f"the server's figures cannot be read from http://{http}: {_why(error)}"
+        sentence = f"the server's figures cannot be read from http://{http}: {reason_of(error)}"
         return [Check("figures", WARNING, sentence, "Name its HTTP address with --http HOST:PORT.")]
     checks = [Check("ready", OK, "requests are served")]
     if ready.strip() != "ready":
@@ -204,11 +205,6 @@ def _page(http: str, path: str) -> str:
         if error.code != 503:
             raise
         return error.read().decode()
-
-
-def _why(error: Exception) -> str:
-    reason = getattr(error, "reason", error)
-    return str(getattr(reason, "strerror", None) or reason).lower()
 
 
 SAMPLE = re.compile(r"^([a-z_]+)(?:\{([^}]*)\})? (\S+)$", re.MULTILINE)

@@ -41,7 +41,7 @@ Examples:
 def doctor(
     context: click.Context, bootstrap: str, http: str, data_dir: str | None, as_json: bool
 ) -> None:
-    """Look at a server as a client sees it, and say what is wrong and what to do.
+    """Look at a server as a client does: what is wrong, what to do.
 
     Exit code 0 when nothing is wrong, 1 when something is; a warning alone is no failure.
     """

@@ -51,11 +51,12 @@ Examples:
 @json_option
 @click.pass_context
 def dump(context: click.Context, paths: tuple[str, ...], records: bool, as_json: bool) -> None:
-    """Show what is in files of a data directory; of a directory, in all its files.
+    """Show what is in the files of a data directory.
 
-    Reads only, and works beside a running server. With --json every row is an object on a line of
-    its own, with the file's path in "path" and everything that is known in full. Exit code 1 means
-    that a file is damaged; what could be read is shown.
+    PATH is a file, or a directory, of which all files are shown. Reads only, and works beside a
+    running server. With --json every row is an object on a line of its own, with the file's path
+    in "path" and everything that is known in full. Exit code 1 means that a file is damaged; what
+    could be read is shown.
     """
     from logserver.storage.dump import UnknownFileError, describe
     from logserver.storage.files import RealFiles

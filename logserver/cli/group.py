@@ -22,8 +22,17 @@ if TYPE_CHECKING:
     from logserver.client.lag import PartitionLag
 
 
-KINDS = frozenset({"", "classic", "consumer"})
-"""Of groups that commit offsets; a server that does not know types leaves them empty."""
+TYPES = ("classic", "consumer")
+"""Of groups that commit offsets."""
+STATES = (
+    "Empty",
+    "Stable",
+    "PreparingRebalance",
+    "CompletingRebalance",
+    "Assigning",
+    "Reconciling",
+    "Dead",
+)
 REBALANCES_MAX = 10
 """Shown to people; JSON has all that the server keeps."""
 
@@ -38,7 +47,7 @@ REBALANCES_MAX = 10
   logserver group lag billing --json | jq '.[0].lag_count'""",
 )
 def group() -> None:
-    """List and describe groups, their lag, and set their offsets anew.
+    """Show groups and their lag, and set their offsets anew.
 
     A group's lag is told in records, and in time: how old the next record is that it has not read.
     STATUS is current, draining, slow or stalled; docs/groups.md says what that means.
@@ -50,6 +59,7 @@ def group() -> None:
     "--state",
     "states",
     metavar="STATE",
+    type=click.Choice(STATES, case_sensitive=False),
     multiple=True,
     help="Only groups in this state, for example Stable or Empty; may be repeated.",
 )
@@ -57,6 +67,7 @@ def group() -> None:
     "--type",
     "types",
     metavar="TYPE",
+    type=click.Choice(TYPES, case_sensitive=False),
     multiple=True,
     help="Only groups of this type, classic or consumer; may be repeated.",
 )
@@ -95,7 +106,7 @@ def list_groups(
 @http_option
 @json_option
 def describe(name: str, bootstrap: str, http: str | None, as_json: bool) -> None:
-    """Show the members of GROUP, how far behind they are, and why it rebalanced."""
+    """Show the members of GROUP, its lag, and why it rebalanced."""
     with open_admin(bootstrap) as admin:
         found = admin.groups.describe(name)
         lags = admin.groups.lag(found)
@@ -218,7 +229,7 @@ def lag(names: tuple[str, ...], bootstrap: str, http: str | None, as_json: bool)
 @bootstrap_option
 @json_option
 def delete(names: tuple[str, ...], bootstrap: str, as_json: bool) -> None:
-    """Delete groups that have no members, and the offsets they have committed."""
+    """Delete groups that have no members, offsets and all."""
     with open_admin(bootstrap) as admin:
         for name in names:
             admin.groups.delete(name)
@@ -256,7 +267,7 @@ def _all(admin: "Admin") -> "Iterator[Group]":
     from logwire.errors import GROUP_ID_NOT_FOUND
 
     for one in admin.groups.all():
-        if one.group_type.lower() not in KINDS:
+        if one.group_type.lower() not in ("", *TYPES):  # empty: the server does not know types
             continue
         try:
             yield admin.groups.describe(one.group_id)

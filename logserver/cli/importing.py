@@ -50,10 +50,11 @@ Examples:
 def import_(
     sources: tuple[str, ...], target: str, exclude: tuple[str, ...], copy: bool, as_json: bool
 ) -> None:
-    """Make a data directory of the log directories KAFKA_DIR of a stopped Kafka broker.
+    """Make a data directory of a stopped Kafka broker's.
 
-    Kafka's directory is only read, and stays as it is: Kafka can be started on it again. A broker
-    of a larger cluster must hold every partition of its topics.
+    KAFKA_DIR are the broker's log directories (log.dirs). They are only read and stay as they are:
+    Kafka can be started on them again. A broker of a larger cluster must hold every partition of
+    its topics.
     """
     from logserver.moving.importing import import_kafka
     from logserver.storage.files import RealFiles

@@ -15,7 +15,7 @@ from typing import Any, Self
 from logserver.cli.exits import printable
 
 Cell = str | int | None
-QUANTITY = re.compile(r"-?[0-9][0-9,.]*( ([kMGT]?B|ms|s|min|h|d))?|-")
+QUANTITY = re.compile(r"-?[0-9][0-9,]*(\.[0-9]+)?( ([kMGT]?B|ms|s|min|h|d))?|-")
 """What stands to the right in its column: numbers, sizes, durations, and the dash for none."""
 PROGRESS_SECONDS = 0.1
 

@@ -83,10 +83,10 @@ def produce(
     bootstrap: str,
     as_json: bool,
 ) -> None:
-    """Write lines to TOPIC: from FILEs, or from standard input ('-', the default).
+    """Write the lines of FILEs, or of standard input, to TOPIC.
 
-    Ends when the input ends and every record is acknowledged; with Ctrl-C what was read is still
-    delivered. The exit code is 1 when a record was not.
+    '-' is standard input, too. Ends when the input ends and every record is acknowledged; with
+    Ctrl-C what was read is still delivered. The exit code is 1 when a record was not.
     """
     from logserver.client import Producer
 

@@ -117,7 +117,7 @@ def list_topics(internal: bool, bootstrap: str, as_json: bool) -> None:
 @bootstrap_option
 @json_option
 def describe(name: str, all_settings: bool, bootstrap: str, as_json: bool) -> None:
-    """Show the partitions of NAME, their offsets and sizes, and what is configured."""
+    """Show the partitions, offsets, sizes and settings of NAME."""
     with open_admin(bootstrap) as admin:
         found = admin.describe_topic(name)
         rows = _partition_rows(admin, found)

@@ -31,7 +31,7 @@ Examples:
 @json_option
 @click.pass_context
 def verify(context: click.Context, directories: tuple[str, ...], as_json: bool) -> None:
-    """Check the data directories DIR: checksums, digests, indexes, continuity.
+    """Check the data directories DIR for damage.
 
     Nothing is changed. The server may be stopped or running; beside a running server everything
     that is already durable is checked. Exit code 0 means that nothing was found, 1 that something

@@ -45,6 +45,16 @@ def test_every_command_has_a_help_page(
         assert "--json" in page
 
 
+@pytest.mark.parametrize("words", [[], ["topic"], ["group"], ["client"]], ids=" ".join)
+def test_lists_of_commands_are_not_cut_off(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At 80 columns each command has its whole sentence."""
+    assert main([*words, "--help"]) == Exit.OK
+    page = capsys.readouterr().out
+    assert "..." not in page.partition("Commands:")[2]
+
+
 def test_every_option_is_explained() -> None:
     """An option without help is a riddle."""
     unexplained = []
@@ -79,6 +89,8 @@ def test_every_option_is_explained() -> None:
         (["topic", "create", "x", "-c", "y"], "logserver: topic create: --config y: write KEY"),
         (["consume", "x", "--from", "monday"], "'monday' is not an offset, @milliseconds"),
         (["consume", "x", "--format", "%x"], "logserver: consume: --format: %x is no placeholder"),
+        (["group", "list", "--state", "Stabel"], "'Stabel' is not one of 'empty', 'stable'"),
+        (["group", "list", "--type", "new"], "'new' is not one of 'classic', 'consumer'"),
         (["produce", "x", "--acks", "2"], "logserver: produce: invalid value for '--acks'"),
     ],
 )

@@ -115,3 +115,11 @@ def test_progress_is_silent_without_a_terminal(capsys: pytest.CaptureFixture[str
         progress.advance(1, 50)
     assert (progress.records, progress.size_bytes) == (3, 100)
     assert capsys.readouterr().err == ""
+
+
+def test_addresses_stand_to_the_left(capsys: pytest.CaptureFixture[str]) -> None:
+    """Four numbers with dots are no quantity."""
+    print_table(("host", "size"), [("127.0.0.1", "1.5 MB"), ("10.0.0.12", "12 B")])
+    assert capsys.readouterr().out.splitlines()[1:] == ["127.0.0.1  1.5 MB", "10.0.0.12    12 B"]
+    print_table(("host", "lag"), [("10.0.0.1", "1,234.5"), ("127.0.0.1", "-1")])
+    assert capsys.readouterr().out.splitlines()[1:] == ["10.0.0.1   1,234.5", "127.0.0.1       -1"]
