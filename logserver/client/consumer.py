@@ -282,7 +282,8 @@ class Consumer:
             assigned.failure = ClientError("corrupt", message)
             return
         if assigned.generation == generation:
-            next_offset = header.base_offset + header.last_offset_delta + 1
+            # Not beyond the end: a group would commit what nobody was given.
+            next_offset = min(header.base_offset + header.last_offset_delta + 1, stop_offset)
             assigned.consumed_offset = max(assigned.consumed_offset, next_offset)
 
 

@@ -13,10 +13,11 @@ from logserver.client import Admin, ClientError, ConsumerRecord, GroupConsumer, 
 from logserver.client.consumer import Start
 from logserver.client.failure import refusal
 from logwire import errors
-from tests.client.scripted_broker import ScriptedBroker
+from tests.client.scripted_broker import Message, ScriptedBroker
 from tests.client.scripted_group import COMMIT, FETCH, HEARTBEAT, LEFT, ScriptedGroup
 from tests.server_process import ServerProcess
 
+READ = 1
 UNKNOWN_MEMBER_ID, FENCED_MEMBER_EPOCH, STALE_MEMBER_EPOCH = 25, 110, 113
 NOT_COORDINATOR = 16
 GROUP_MAX_SIZE_REACHED, UNSTABLE_OFFSET_COMMIT, UNKNOWN_TOPIC = 81, 88, 3
@@ -69,6 +70,28 @@ def test_everything_is_read_committed_and_the_group_left(group: ScriptedGroup) -
         assert group.owned == {0, 1}
     assert group.committed == {0: 3, 1: 3}
     assert group.epoch == LEFT
+
+
+def test_what_came_behind_the_end_is_left_for_the_next_time(group: ScriptedGroup) -> None:
+    """Nobody was given it, so nobody may commit it."""
+    broker = group.broker
+
+    def first_partition(request: Message) -> Message:
+        answer = broker._answer_1(request)
+        for row in answer["responses"][0]["partitions"]:
+            if row["partition_index"]:
+                row["records"] = b""
+        return answer
+
+    with consumer(group, stop_at_end=True) as reader:
+        broker.answers[READ] = first_partition
+        assert read(reader, 3) == [b"a0", b"b0", b"c0"]
+        broker.append(b"d0", b"e0", partition=0)
+        while reader._fetcher.assigned["t", 0].fetch_offset == 3:
+            assert reader.poll(10) == []
+        del broker.answers[READ]
+        assert [record.value for record in reader] == [b"a1", b"b1", b"c1"]
+    assert group.committed == {0: 3, 1: 3}
 
 
 def test_a_commit_is_signed_by_the_member_and_its_epoch(group: ScriptedGroup) -> None:
