@@ -19,7 +19,7 @@ from typing import Final, Literal, NamedTuple, Self
 from logserver.client import connection as wire
 from logserver.client.cluster import Cluster, TopicMetadata, closing_on_error
 from logserver.client.connection import Address, Connection
-from logserver.client.failure import ClientError, refusal
+from logserver.client.failure import check_row, only_row
 from logserver.client.groups import Groups
 from logserver.client.offsets import (
     BEGINNING,
@@ -157,8 +157,8 @@ class Admin:
             },
             timeout_ms=self.request_timeout_ms,
         )
-        row = _one(answer["topics"])
-        _check(f"create topic {name}", row)
+        row = only_row(answer["topics"])
+        check_row(f"create topic {name}", row)
         if not validate_only:
             self._wait_topic(name, lambda topic: topic is not None)
         count: int = row.get("num_partitions", partitions)
@@ -175,7 +175,7 @@ class Admin:
             },
             timeout_ms=self.request_timeout_ms,
         )
-        _check(f"delete topic {name}", _one(answer["responses"]))
+        check_row(f"delete topic {name}", only_row(answer["responses"]))
         self._wait_topic(name, lambda topic: topic is None)
 
     def add_partitions(self, name: str, total_count: int, *, validate_only: bool = False) -> None:
@@ -189,7 +189,7 @@ class Admin:
             },
             timeout_ms=self.request_timeout_ms,
         )
-        _check(f"grow topic {name} to {total_count} partitions", _one(answer["results"]))
+        check_row(f"grow topic {name} to {total_count} partitions", only_row(answer["results"]))
         if not validate_only:
             self._wait_topic(name, lambda topic: topic is None or len(topic.leaders) >= total_count)
 
@@ -209,8 +209,8 @@ class Admin:
 
     def describe_topic(self, name: str) -> Topic:
         """One topic; `ClientError` "refused" when there is none of that name."""
-        row = _one(self._metadata([name]))
-        _check(f"describe topic {name}", row)
+        row = only_row(self._metadata([name]))
+        check_row(f"describe topic {name}", row)
         return _topic(row)
 
     def _metadata(self, names: list[str] | None) -> list[Message]:
@@ -240,8 +240,8 @@ class Admin:
                 "include_documentation": True,
             },
         )
-        row = _one(answer["results"])
-        _check(f"describe the configuration of {resource} {name}", row)
+        row = only_row(answer["results"])
+        check_row(f"describe the configuration of {resource} {name}", row)
         return [
             ConfigEntry(
                 entry["name"],
@@ -279,7 +279,7 @@ class Admin:
         answer = self.cluster.request(
             wire.INCREMENTAL_ALTER_CONFIGS, {"resources": [target], "validate_only": validate_only}
         )
-        _check(f"alter the configuration of {resource} {name}", _one(answer["responses"]))
+        check_row(f"alter the configuration of {resource} {name}", only_row(answer["responses"]))
 
     # offsets
 
@@ -347,7 +347,7 @@ class Admin:
             for directory in answer["results"]:
                 if directory["error_code"] == errors.KAFKA_STORAGE_ERROR:
                     continue
-                _check(f"describe log directory {directory['log_dir']}", directory)
+                check_row(f"describe log directory {directory['log_dir']}", directory)
                 sizes += [
                     PartitionSize(
                         broker_id,
@@ -360,17 +360,6 @@ class Admin:
                     for part in topic["partitions"]
                 ]
         return sizes
-
-
-def _one(rows: list[Message]) -> Message:
-    if len(rows) != 1:
-        raise ClientError("protocol", f"the server answered {len(rows)} rows where one was asked")
-    return rows[0]
-
-
-def _check(what: str, row: Message) -> None:
-    if row["error_code"]:
-        raise refusal(what, row["error_code"], row.get("error_message"))
 
 
 def _resource_type(resource: str) -> int:

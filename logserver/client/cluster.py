@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 
 from logserver.client.connection import METADATA, Address, Connection, parse_bootstrap
 from logserver.client.failure import ClientError, is_retriable, refusal
+from logwire.errors import UNKNOWN_TOPIC_OR_PARTITION
 from logwire.messages import Message
 
 RETRY_BACKOFF_MS: Final = 100  # Kafka: retry.backoff.ms
@@ -146,7 +147,8 @@ class Cluster:
             known = self.topics.get(name)
             if known is not None and -1 not in known.leaders.values():
                 return known
-            if code and (not is_retriable(code) or (code == 3 and not create)):
+            is_missing = code == UNKNOWN_TOPIC_OR_PARTITION and not create
+            if is_missing or (code and not is_retriable(code)):
                 raise refusal(f"use topic {name}", code)
         raise ClientError("timeout", f"topic {name} has no leader after {timeout_ms / 1000:g} s")
 

@@ -18,6 +18,7 @@ a server refused, else None.
 from typing import Final, Literal, get_args
 
 from logwire.errors import ERRORS
+from logwire.messages import Message
 
 Kind = Literal[
     "connect",
@@ -66,6 +67,19 @@ def refusal(what: str, code: int, detail: str | None = None) -> ClientError:
     name = row.name if row else "UNKNOWN_ERROR_CODE"
     sentence = detail or (row.message if row else "this client does not know the code")
     return ClientError("refused", f"cannot {what}: {name} ({code}): {sentence}", code)
+
+
+def only_row(rows: list[Message]) -> Message:
+    """The row of an answer to one question."""
+    if len(rows) != 1:
+        raise ClientError("protocol", f"the server answered {len(rows)} rows where one was asked")
+    return rows[0]
+
+
+def check_row(what: str, row: Message) -> None:
+    """Raise the refusal that a row of an answer carries, if it does."""
+    if row["error_code"]:
+        raise refusal(what, row["error_code"], row.get("error_message"))
 
 
 def is_retriable(code: int) -> bool:

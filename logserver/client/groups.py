@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from logserver.client import connection as wire
 from logserver.client.cluster import Cluster
 from logserver.client.coordinator import GroupCoordinator
-from logserver.client.failure import ClientError, refusal
+from logserver.client.failure import check_row, only_row, refusal
 from logserver.client.lag import PartitionLag, measure_lag
 from logwire.errors import GROUP_ID_NOT_FOUND, UNKNOWN_TOPIC_OR_PARTITION, ProtocolError
 from logwire.messages import Message
@@ -86,8 +86,7 @@ class Groups:
             answer = self._cluster.data(broker_id).request(
                 wire.LIST_GROUPS, {"states_filter": list(states), "types_filter": list(types)}
             )
-            if answer["error_code"]:
-                raise refusal(f"list the groups of broker {broker_id}", answer["error_code"])
+            check_row(f"list the groups of broker {broker_id}", answer)
             found += [
                 ListedGroup(
                     row["group_id"], row["group_type"], row["protocol_type"], row["group_state"]
@@ -105,15 +104,15 @@ class Groups:
             answer = coordinator.request(
                 wire.CONSUMER_GROUP_DESCRIBE, {"group_ids": [group_id]}, _group_codes, what=what
             )
-            row = _one(answer["groups"])
+            row = only_row(answer["groups"])
             if row["error_code"] != GROUP_ID_NOT_FOUND:
-                _check(what, row)
+                check_row(what, row)
                 return _consumer_group(row)
         answer = coordinator.request(
             wire.DESCRIBE_GROUPS, {"groups": [group_id]}, _group_codes, what=what
         )
-        row = _one(answer["groups"])
-        _check(what, row)
+        row = only_row(answer["groups"])
+        check_row(what, row)
         if row["group_state"] == _DEAD:  # what versions before 6 say of a group that is not there
             raise refusal(what, GROUP_ID_NOT_FOUND)
         return _classic_group(row)
@@ -144,9 +143,7 @@ class Groups:
         )
         for topic in answer["topics"]:
             for row in topic["partitions"]:
-                if row["error_code"]:
-                    where = f"{what} for {topic['name']}-{row['partition_index']}"
-                    raise refusal(where, row["error_code"])
+                check_row(f"{what} for {topic['name']}-{row['partition_index']}", row)
 
     def lag(self, group: Group) -> list[PartitionLag]:
         """How far a group is behind, for what it has committed and what its members read."""
@@ -167,7 +164,7 @@ class Groups:
             lambda answer: [row["error_code"] for row in answer["results"]],
             what=what,
         )
-        _check(what, _one(answer["results"]))
+        check_row(what, only_row(answer["results"]))
 
     def _coordinator(self, group_id: str) -> GroupCoordinator:
         return GroupCoordinator(self._cluster, group_id, timeout_ms=self._timeout_ms)
@@ -223,14 +220,14 @@ def fetch_request(
 
 def read_committed(answer: Message, what: str) -> dict[TopicPartition, Committed]:
     """The offsets in an OffsetFetch's answer about one group; a refusal says `what` failed."""
-    group = _one(answer["groups"]) if answer["groups"] else answer
-    _check(what, group)
+    group = only_row(answer["groups"]) if answer["groups"] else answer
+    check_row(what, group)
     found = {}
     for topic in group["topics"]:
         for row in topic["partitions"]:
             if row["error_code"] == UNKNOWN_TOPIC_OR_PARTITION:
                 continue
-            _check(f"{what} for {topic['name']}-{row['partition_index']}", row)
+            check_row(f"{what} for {topic['name']}-{row['partition_index']}", row)
             if row["committed_offset"] >= 0:
                 found[topic["name"], row["partition_index"]] = Committed(
                     row["committed_offset"], row["committed_leader_epoch"], row["metadata"] or ""
@@ -245,17 +242,6 @@ def fetch_codes(answer: Message) -> Iterable[int]:
 
 def _group_codes(answer: Message) -> Iterable[int]:
     return (row["error_code"] for row in answer["groups"])
-
-
-def _one(rows: list[Message]) -> Message:
-    if len(rows) != 1:
-        raise ClientError("protocol", f"the server answered {len(rows)} rows where one was asked")
-    return rows[0]
-
-
-def _check(what: str, row: Message) -> None:
-    if row["error_code"]:
-        raise refusal(what, row["error_code"], row.get("error_message"))
 
 
 def _consumer_group(row: Message) -> Group:

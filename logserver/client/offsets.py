@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from logserver.client.cluster import Cluster
 from logserver.client.connection import LIST_OFFSETS, Connection
-from logserver.client.failure import ClientError, is_retriable, refusal
+from logserver.client.failure import ClientError, is_retriable, only_row, refusal
 from logwire.errors import UNKNOWN_TOPIC_OR_PARTITION
 from logwire.messages import Message
 
@@ -104,10 +104,5 @@ def list_offsets(
 
 def partition_rows(answer: Message) -> list[Message]:
     """The partitions of an answer about one topic."""
-    topics = answer["topics"]
-    if len(topics) != 1:
-        raise ClientError(
-            "protocol", f"the server answered {len(topics)} topics where one was asked"
-        )
-    rows: list[Message] = topics[0]["partitions"]
+    rows: list[Message] = only_row(answer["topics"])["partitions"]
     return rows
