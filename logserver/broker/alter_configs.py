@@ -212,7 +212,7 @@ def _edited(key: Key | None, config: Message, after: dict[str, str]) -> str:
     items = [item for item in after.get(name, default).split(",") if item]
     named = [item.strip() for item in config["value"].split(",") if item.strip()]
     if appends:
-        items += [item for item in named if item not in items]
+        items = list(dict.fromkeys([*items, *named]))
     else:
         items = [item for item in items if item not in named]
     return ",".join(items)

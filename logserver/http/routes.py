@@ -127,10 +127,10 @@ async def _as_json(documents: Iterator[dict[str, Any]]) -> AsyncIterator[bytes]:
     piece: list[str] = []
     before, size = "[", 0
     for document in documents:
-        text = json.dumps(document)
-        piece += (before, text)
+        encoded = json.dumps(document)
+        piece += (before, encoded)
         before = ",\n"
-        size += len(text)
+        size += len(encoded)
         if len(piece) >= 2 * DOCUMENTS_PER_TURN or size >= TURN_CHARACTERS:
             yield "".join(piece).encode()
             piece, size = [], 0

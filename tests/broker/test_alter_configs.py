@@ -55,7 +55,7 @@ def test_a_topic_follows_at_once_and_after_a_restart(bench: ControlBench) -> Non
         "a",
         ("segment.ms", SET, "77"),
         ("retention.ms", DELETE, None),
-        ("cleanup.policy", APPEND, "compact"),
+        ("cleanup.policy", APPEND, "compact,compact,delete"),
     )
     assert done == (errors.NONE, None)
     assert bench.context.after_sync
