@@ -80,9 +80,10 @@ _BROKER_ROWS: tuple[Key, ...] = (
     Key("group.max.size", "int", INT_MAX, "count",
         "Members that one classic group may have.", at_least(1)),
     Key("logserver.group.metadata.max.bytes", "int", 64 * 1024 * 1024, "bytes",
-        "Metadata of all members of a classic group together, and its assignment: both go into "
-        "one answer to the leader and into one record. 10,000 members with 6 KB each have room. "
-        "Kafka has no limit.", between(1024, 90 * 1024 * 1024)),
+        "What all members of a group say of themselves together: metadata and subscriptions. Of a "
+        "classic group it goes into one answer to the leader and, with the assignment, into one "
+        "record. 10,000 members with 6 KB each have room. Kafka has no limit.",
+        between(1024, 90 * 1024 * 1024)),
     Key("logserver.group.pending.members.max", "int", 50_000, "count",
         "Members of a classic group that were given an id and have not joined with it; each is "
         "forgotten after its session timeout. Kafka has no limit.", at_least(1)),

@@ -97,6 +97,7 @@ class BrokerCluster:
             config.group_consumer_assignors,
             config.group_consumer_max_size,
             config.group_max_size,
+            config.group_metadata_max_bytes,
             policy in ("upgrade", "bidirectional"),
             policy in ("downgrade", "bidirectional"),
         )

@@ -27,7 +27,10 @@ _INT64 = Struct("<q")
 
 
 class Settings(NamedTuple):
-    """What is in force for one group; `assignors` by preference, sizes in members."""
+    """What is in force for one group; `assignors` by preference, sizes in members.
+
+    `metadata_bytes_max` is for all members of a consumer group together.
+    """
 
     session_timeout_ms: int = 45_000
     heartbeat_interval_ms: int = 5000
@@ -36,6 +39,7 @@ class Settings(NamedTuple):
     assignors: tuple[str, ...] = ("uniform", "range")
     size_max: int = 2**31 - 1
     classic_size_max: int = 2**31 - 1
+    metadata_bytes_max: int = 64 * 1024 * 1024
     upgrades: bool = True
     downgrades: bool = True
 

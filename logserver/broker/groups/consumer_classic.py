@@ -16,7 +16,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from logserver.broker.groups.classic_answers import MEMBER_ID_REQUIRED_VERSION, join_refused, left
-from logserver.broker.groups.consumer_heartbeat import known_member, known_static, replace_static
+from logserver.broker.groups.consumer_heartbeat import (
+    known_member,
+    known_static,
+    replace_static,
+    require_room,
+)
 from logserver.broker.groups.consumer_leave import fence
 from logserver.broker.groups.consumer_member import (
     UNRELEASED_PARTITIONS,
@@ -63,19 +68,11 @@ def _join(step: Step, event: Join) -> Message:
     subscription = _subscription(event)
     owned = _owned(step, subscription)
     require_known_state(known, owned)
+    require_room(step, known, _told(known, event, subscription))
     # From here on nothing is refused.
     if replaces:
         known = replace_static(step, known, member_id)
-    member = known._replace(
-        instance_id=event.instance_id if event.instance_id is not None else known.instance_id,
-        rack_id=subscription.get("rack_id") or known.rack_id,
-        rebalance_timeout_ms=event.rebalance_timeout_ms,
-        client_id=event.client_id,
-        client_host=event.client_host,
-        topic_names=frozenset(subscription["topics"]),
-        topic_regex="",
-        classic=ClassicMetadata(event.session_timeout_ms, tuple(event.protocols.items())),
-    )
+    member = _told(known, event, subscription)
     if member != known or member_id not in step.state.members:
         step.write_member(member)
     resubscribed = (member.topic_names, member.topic_regex) != (
@@ -96,6 +93,20 @@ def _join(step: Step, event: Join) -> Message:
         "member_id": member_id,
         "members": [],
     }
+
+
+def _told(known: Member, event: Join, subscription: Message) -> Member:
+    """The member with what it says of itself."""
+    return known._replace(
+        instance_id=event.instance_id if event.instance_id is not None else known.instance_id,
+        rack_id=subscription.get("rack_id") or known.rack_id,
+        rebalance_timeout_ms=event.rebalance_timeout_ms,
+        client_id=event.client_id,
+        client_host=event.client_host,
+        topic_names=frozenset(subscription["topics"]),
+        topic_regex="",
+        classic=ClassicMetadata(event.session_timeout_ms, tuple(event.protocols.items())),
+    )
 
 
 def _advance(

@@ -62,11 +62,15 @@ def heartbeat(step: Step, event: ConsumerHeartbeat) -> None:
     regex = request.get("subscribed_topic_regex")
     if regex and regex != known.topic_regex and regex not in step.state.regexes:
         check_regex(regex)
+    if regex or request["subscribed_topic_names"]:
+        require_room(step, known, _told(known, event))
     # From here on nothing is refused.
     joins = request["member_epoch"] == JOIN_EPOCH
     if joins and known.instance_id is not None and known.instance_id == request["instance_id"]:
         known = replace_static(step, known, member_id)
-    member = _update(step, known, event)
+    member = _told(known, event)
+    if member != known or member_id not in step.state.members:
+        step.write_member(member)
     changed = _subscribe(step, known, member)
     reason = "a member joins" if joins else "a member subscribes to other topics"
     step.refresh_epoch(changed, reason, member_id)
@@ -104,6 +108,22 @@ def _check_size(step: Step, member_id: str) -> None:
         raise Refusal(
             errors.GROUP_MAX_SIZE_REACHED,
             f"The consumer group has reached its maximum capacity of {size_max} members.",
+        )
+
+
+def require_room(step: Step, known: Member, member: Member) -> None:
+    """Raises Refusal (GROUP_MAX_SIZE_REACHED) where the group would get too heavy with `member`.
+
+    All of it is in memory, and a record that no segment can hold would end in a reload.
+    """
+    held_bytes = step.state.size_bytes
+    if known.member_id in step.state.members:
+        held_bytes -= known.size_bytes()
+    limit = step.settings.metadata_bytes_max
+    if held_bytes + member.size_bytes() > limit:
+        raise Refusal(
+            errors.GROUP_MAX_SIZE_REACHED,
+            f"The members of the consumer group may not take more than {limit} bytes together.",
         )
 
 
@@ -187,8 +207,8 @@ def replace_static(step: Step, old: Member, member_id: str) -> Member:
     return new
 
 
-def _update(step: Step, known: Member, event: ConsumerHeartbeat) -> Member:
-    """Write down what the member says of itself, where it says something new."""
+def _told(known: Member, event: ConsumerHeartbeat) -> Member:
+    """The member with what it says of itself."""
     request = event.request
     changes = {
         field: request[said]
@@ -205,12 +225,9 @@ def _update(step: Step, known: Member, event: ConsumerHeartbeat) -> Member:
         changes["topic_regex"] = request["subscribed_topic_regex"]
     if request["rebalance_timeout_ms"] != -1:
         changes["rebalance_timeout_ms"] = request["rebalance_timeout_ms"]
-    member = known._replace(
+    return known._replace(
         client_id=event.client_id, client_host=event.client_host, classic=None, **changes
     )
-    if member != known or member.member_id not in step.state.members:
-        step.write_member(member)
-    return member
 
 
 def _subscribe(step: Step, known: Member, member: Member) -> bool:

@@ -27,6 +27,10 @@ JOIN_EPOCH = 0
 LEAVE_EPOCH = -1
 LEAVE_STATIC_EPOCH = -2  # the static member will come back: its partitions wait for it
 
+# What a member, and each name or protocol it says, takes beside its texts: objects, entries.
+MEMBER_BYTES = 1000
+NAME_BYTES = 100
+
 Owned = Mapping[bytes, Mapping[int, int]]
 """Topic id -> partition -> epoch of its assignment; no topic without partitions."""
 
@@ -68,6 +72,13 @@ class Member(NamedTuple):
             assigned=assigned,
             revoking=revoking,
         )
+
+    def size_bytes(self) -> int:
+        """What it takes in memory, roughly, as far as the client decides it."""
+        protocols = () if self.classic is None else self.classic.protocols
+        said = [len(name) for name in self.topic_names]
+        said += [len(name) + len(metadata) for name, metadata in protocols]
+        return MEMBER_BYTES + len(self.topic_regex) + sum(said) + NAME_BYTES * len(said)
 
     def owns_only(self, owned: Iterable[Message] | None) -> bool:
         """Whether all that a request says the member owns (None: it does not say) is assigned."""

@@ -58,6 +58,7 @@ class ConsumerState:
     `names`, `regexes`, `assignors`: how many members chose each. `static_members`: instance id ->
     member id. `owners`: topic id -> partition -> member id. `classic_protocols`: how many of the
     `classic_count` members that speak the classic protocol know each of its assignors.
+    `size_bytes`: what the members take in memory, roughly.
     """
 
     __slots__ = (
@@ -75,6 +76,7 @@ class ConsumerState:
         "owners",
         "regexes",
         "resolved",
+        "size_bytes",
         "static_members",
         "targets",
     )
@@ -96,6 +98,7 @@ class ConsumerState:
         self.owners: dict[bytes, dict[int, str]] = {}
         self.classic_count = 0
         self.classic_protocols: Counter[str] = Counter()
+        self.size_bytes = 0
 
     def apply(self, name: str, key: Message, value: Message | None) -> None:
         """Apply one record; None deletes. A kind that is not of this group changes nothing."""
@@ -180,6 +183,7 @@ class ConsumerState:
         self._own(old, new)
 
     def _count(self, member: Member, by: int) -> None:
+        self.size_bytes += by * member.size_bytes()
         for name in member.topic_names:
             _add(self.names, name, by)
         if member.topic_regex:

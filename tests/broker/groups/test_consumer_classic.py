@@ -119,6 +119,8 @@ def test_the_policy_may_keep_classic_members_out(bench: ConsumerBench) -> None:
     assert bench.classic_join("x", "a").code == errors.INCONSISTENT_GROUP_PROTOCOL
     bench.cluster.group_settings = settings._replace(size_max=1)
     assert bench.classic_join("x", "a").code == errors.GROUP_MAX_SIZE_REACHED
+    bench.cluster.group_settings = settings._replace(metadata_bytes_max=4_000)
+    assert bench.classic_join("x", "a" * 4_000).code == errors.GROUP_MAX_SIZE_REACHED
 
 
 def test_requests_of_strangers_and_of_other_generations_are_refused(bench: ConsumerBench) -> None:

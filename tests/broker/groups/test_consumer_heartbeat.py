@@ -109,6 +109,24 @@ def test_a_full_group_takes_members_only(bench: ConsumerBench) -> None:
     assert bench.join("m", "a").code == errors.NONE
 
 
+def test_what_members_say_is_bounded(bench: ConsumerBench) -> None:
+    """All of it is kept in memory and goes into records; who is refused has changed nothing."""
+    settings = bench.cluster.group_settings
+    bench.cluster.group_settings = settings._replace(metadata_bytes_max=8_000)
+    heavy = [f"{number:0100}" for number in range(40)]
+    client = Client(bench, "m", "a")
+    client.beat()
+    before = bench.state.members["m"]
+    assert bench.join("other", *heavy).code == errors.GROUP_MAX_SIZE_REACHED
+    regex = {"subscribed_topic_names": None, "subscribed_topic_regex": "a" * 7_000}
+    assert bench.join("other", **regex).code == errors.GROUP_MAX_SIZE_REACHED
+    refused = bench.beat("m", client.epoch, subscribed_topic_names=heavy)
+    assert (refused.code, bench.state.members) == (errors.GROUP_MAX_SIZE_REACHED, {"m": before})
+    assert client.beat() == errors.NONE
+    client.leave()
+    assert bench.state.size_bytes == 0
+
+
 def test_another_subscription_begins_an_epoch(bench: ConsumerBench) -> None:
     """What is dropped is given up, what is new comes."""
     other = bench.cluster.create("b", 2)
