@@ -75,10 +75,11 @@ class Member(NamedTuple):
 
     def size_bytes(self) -> int:
         """What it takes in memory, roughly, as far as the client decides it."""
+        texts = (self.member_id, self.instance_id or "", self.rack_id or "", self.topic_regex)
         protocols = () if self.classic is None else self.classic.protocols
         said = [len(name) for name in self.topic_names]
         said += [len(name) + len(metadata) for name, metadata in protocols]
-        return MEMBER_BYTES + len(self.topic_regex) + sum(said) + NAME_BYTES * len(said)
+        return MEMBER_BYTES + sum(map(len, texts)) + sum(said) + NAME_BYTES * len(said)
 
     def owns_only(self, owned: Iterable[Message] | None) -> bool:
         """Whether all that a request says the member owns (None: it does not say) is assigned."""

@@ -120,6 +120,7 @@ def test_what_members_say_is_bounded(bench: ConsumerBench) -> None:
     assert bench.join("other", *heavy).code == errors.GROUP_MAX_SIZE_REACHED
     regex = {"subscribed_topic_names": None, "subscribed_topic_regex": "a" * 7_000}
     assert bench.join("other", **regex).code == errors.GROUP_MAX_SIZE_REACHED
+    assert bench.join("n" * 7_000, "a").code == errors.GROUP_MAX_SIZE_REACHED
     refused = bench.beat("m", client.epoch, subscribed_topic_names=heavy)
     assert (refused.code, bench.state.members) == (errors.GROUP_MAX_SIZE_REACHED, {"m": before})
     assert client.beat() == errors.NONE
