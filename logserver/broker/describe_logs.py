@@ -67,10 +67,11 @@ def handle_describe_producers(broker: Broker, request: Message, _context: Contex
         wanted.setdefault(topic["name"], []).extend(topic["partition_indexes"])
     for name, indexes in wanted.items():
         partitions = []
+        is_legal = refusal_of(name) is None
         for index in dict.fromkeys(indexes):
             code, message, producers = errors.NONE, None, []
             try:
-                if refusal_of(name) is not None:
+                if not is_legal:
                     raise Refusal(errors.INVALID_TOPIC_EXCEPTION)
                 producers = _producers(find_partition(broker, name, index))
             except Refusal as refusal:

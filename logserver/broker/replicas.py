@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from logserver.broker.create_topics import require_own_replica
+from logserver.broker.topic_names import NAME_LENGTH_MAX
 from logwire import errors
 from logwire.errors import Refusal
 from logwire.messages import Message
@@ -53,7 +54,8 @@ def _election(image: Image, name: str, index: int) -> Refusal:
     """Why no election takes place."""
     topic = image.topics_by_name.get(name)
     if topic is None:
-        return Refusal(errors.UNKNOWN_TOPIC_OR_PARTITION, f"No such topic as {name}")
+        sentence = f"No such topic as {name[:NAME_LENGTH_MAX]}"  # told for each partition
+        return Refusal(errors.UNKNOWN_TOPIC_OR_PARTITION, sentence)
     if index not in topic.partitions:
         return Refusal(errors.UNKNOWN_TOPIC_OR_PARTITION, f"No such partition as {name}-{index}")
     sentence = "Leader election not needed for topic partition."
@@ -105,7 +107,7 @@ def _require_reassignable(
 ) -> None:
     topic = broker.image.topics_by_name.get(name)
     if topic is None:
-        sentence = f"Unable to find a topic named {name}."
+        sentence = f"Unable to find a topic named {name[:NAME_LENGTH_MAX]}."
         raise Refusal(errors.UNKNOWN_TOPIC_OR_PARTITION, sentence)
     if index not in topic.partitions:
         sentence = f"Unable to find partition {name}:{index}."

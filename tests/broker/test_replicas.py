@@ -88,6 +88,18 @@ def test_a_partition_may_be_asked_to_be_where_it_is(bench: ControlBench) -> None
     assert reassign(bench, "b", (0, [1])) == [(3, "Unable to find a topic named b.")]
 
 
+def test_a_name_that_is_none_is_not_repeated_whole(bench: ControlBench) -> None:
+    """32 KB of it for each of 100,000 partitions would be an answer of gigabytes."""
+    name = "x" * 32_000
+    (answer,) = elect(bench, PREFERRED, [{"topic": name, "partitions": [0]}])[
+        "replica_election_results"
+    ]
+    (row,) = answer["partition_result"]
+    assert row["error_message"] == f"No such topic as {name[:249]}"
+    ((_, sentence),) = reassign(bench, name, (0, [1]))
+    assert sentence == f"Unable to find a topic named {name[:249]}."
+
+
 def test_no_reassignment_is_under_way(bench: ControlBench) -> None:
     """Neither of all partitions nor of named ones."""
     for topics in (None, [], [{"name": "a", "partition_indexes": [0, 9]}]):
