@@ -29,10 +29,10 @@ SOFTWARE_SINCE = 3
 
 # metadata.version: what the records of our metadata log follow; 7 is the oldest of KRaft (3.3-IV3).
 # transaction.version stays absent until transactions exist: clients drop requests because of it.
-SUPPORTED_FEATURES = (
-    ("metadata.version", 7, METADATA_VERSION),
-    ("group.version", 0, GROUP_VERSION),
-)
+SUPPORTED_FEATURES = {
+    "metadata.version": (7, METADATA_VERSION),
+    "group.version": (0, GROUP_VERSION),
+}
 
 
 def handle_api_versions(broker: Broker, request: Message, context: Context) -> Message:
@@ -47,14 +47,8 @@ def handle_api_versions(broker: Broker, request: Message, context: Context) -> M
         raise Refusal(errors.REBOOTSTRAP_REQUIRED)
     if node_id not in (-1, broker.config.node_id):
         raise Refusal(errors.REBOOTSTRAP_REQUIRED)
-    return versions(broker)
-
-
-def versions(broker: Broker, error_code: int = errors.NONE) -> Message:
-    """The whole answer, with an error code or without."""
-    finalized = broker.image.features
     return {
-        "error_code": error_code,
+        "error_code": errors.NONE,
         "api_keys": [
             {
                 "api_key": api.key,
@@ -65,13 +59,13 @@ def versions(broker: Broker, error_code: int = errors.NONE) -> Message:
         ],
         "supported_features": [
             {"name": name, "min_version": low, "max_version": high}
-            for name, low, high in SUPPORTED_FEATURES
+            for name, (low, high) in SUPPORTED_FEATURES.items()
         ],
         "finalized_features_epoch": broker.metadata_log.log.end_offset,
         "finalized_features": [
             {"name": name, "max_version_level": level, "min_version_level": level}
-            for name, level in finalized.items()
-            if any(name == known for known, _, _ in SUPPORTED_FEATURES)
+            for name, level in broker.image.features.items()
+            if name in SUPPORTED_FEATURES
         ],
         "zk_migration_ready": False,
     }

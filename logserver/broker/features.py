@@ -60,11 +60,10 @@ def _level(broker: Broker, update: Message, context: Context) -> int:
         raise _invalid(update, "The controller does not support the given upgrade type.")
     if wanted < 0:
         raise _invalid(update, "A feature version cannot be less than 0.")
-    ranges = {feature: (low, high) for feature, low, high in SUPPORTED_FEATURES}
     controller = f"Local controller {broker.config.node_id}"
-    if name not in ranges:
+    if name not in SUPPORTED_FEATURES:
         raise _invalid(update, f"{controller} does not support this feature.")
-    low, high = ranges[name]
+    low, high = SUPPORTED_FEATURES[name]
     if not low <= wanted <= high:
         raise _invalid(update, f"{controller} only supports versions {low}-{high}")
     present = broker.image.features.get(name, 0)

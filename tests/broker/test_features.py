@@ -4,8 +4,7 @@ import errno
 
 import pytest
 
-from logserver.broker.api_versions import SUPPORTED_FEATURES
-from logserver.broker.metadata_log import METADATA_VERSION
+from logserver.broker.metadata_log import GROUP_VERSION, METADATA_VERSION
 from logwire import errors
 from tests.broker.control_bench import ControlBench
 
@@ -77,20 +76,9 @@ def test_what_may_not_be_finalized_is_refused_in_kafkas_words(
     assert bench.broker.image.features == features
 
 
-@pytest.fixture
-def other_feature() -> tuple[str, int]:
-    """A feature beside metadata.version, and its highest level."""
-    others = [
-        (name, high) for name, low, high in SUPPORTED_FEATURES if name != METADATA and not low
-    ]
-    if not others:
-        pytest.skip("no feature but metadata.version is served")
-    return others[0]
-
-
-def test_a_level_goes_up_and_down_and_survives_a_restart(other_feature: tuple[str, int]) -> None:
+def test_a_level_goes_up_and_down_and_survives_a_restart() -> None:
     """Clients read it from ApiVersions; validation alone changes nothing."""
-    name, high = other_feature
+    name, high = "group.version", GROUP_VERSION
     bench = ControlBench()
     update(bench, (name, high, UPGRADE))
     assert update(bench, (name, 0, SAFE), validate_only=True) == (errors.NONE, "")
@@ -103,9 +91,9 @@ def test_a_level_goes_up_and_down_and_survives_a_restart(other_feature: tuple[st
     assert name not in [row["name"] for row in finalized["finalized_features"]]
 
 
-def test_a_sick_disk_refuses_the_update(other_feature: tuple[str, int]) -> None:
+def test_a_sick_disk_refuses_the_update() -> None:
     """What could not be written is not finalized."""
-    name, high = other_feature
+    name, high = "group.version", GROUP_VERSION
     bench = ControlBench()
     update(bench, (name, high, UPGRADE))
     bench.sync()
