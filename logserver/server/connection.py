@@ -12,7 +12,8 @@ Out. `out` holds answers in the order of the requests: bytes, file slices, and `
 answer is not there yet. `flush` sends from its head until something blocks: all bytes up to the
 next slice in one `send`, slices by `sendfile` with the bytes before them marked MSG_MORE. A slice
 is released when its last byte has left or the connection closes. Of many requests in one buffer the
-1st, 2nd, 4th, 8th ... are answered at once, so that the peer works while we do.
+1st, 2nd, 4th, 8th ... are answered at once, so that the peer works while we do. A peer that is
+alone on the server and prompt is waited for, awake, a moment longer (`_linger`).
 
 Limits. A peer that does not read its answers (`OUT_BYTES_MAX`), waits for `queued.max.requests` of
 them or asks for too much at once (`FRAMES_PER_TURN`) is `_behind`: its whole frames stay in the
@@ -27,6 +28,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import time
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -58,6 +60,9 @@ FRAME_BYTES_MIN = 8
 # Requests of one connection that are handled before the others get their turn: 2 MB of the
 # smallest requests are 100,000, and some of them take a millisecond.
 FRAMES_PER_TURN = 256
+# To wake a thread whose core has gone to sleep takes 40 us and more in a virtual machine.
+LINGER_NS = 25_000
+LINGER_TURNS = 16
 
 
 class Connection:
@@ -68,7 +73,6 @@ class Connection:
         "_buffer",
         "_filled",
         "_populating",
-        "_reading",
         "_start",
         "_writing",
         "active_ms",
@@ -85,6 +89,7 @@ class Connection:
         "out_bytes",
         "peer_host",
         "peer_port",
+        "reading",
         "repeat",
         "replies_waiting",
         "server",
@@ -105,44 +110,55 @@ class Connection:
         self.software = ("", "")
         self.activity = Activity()
         self.out: deque[Part | Reply] = deque()
-        self.out_bytes = 0
-        self.replies_waiting = 0
-        self.held_bytes = 0
+        self.out_bytes = self.replies_waiting = self.held_bytes = 0
         self.closed = self.closing = self.touched = False
         self.active_ms = server.uptime_ms()
-        self.frame_since_ms = 0
         self._buffer: memoryview | None = None
-        self._start = self._filled = 0
-        self._reading = True
+        self._start = self._filled = self.frame_since_ms = 0
+        # Whether the peer is asked for more; a pause is ours and not to be held against it.
+        self.reading = True
         self._writing = self._populating = self._behind = False
         self.server.loop.add_reader(self.fd, self.on_readable)
 
     def on_readable(self) -> None:
-        """Receive once, handle every whole frame, answer now or as the turn ends."""
+        """Receive, handle, answer now or as the turn ends."""
+        if self._receive() and self.server.alone:
+            self._linger()
+
+    def _linger(self) -> None:
+        """End the turn of a connection that is alone; ask a prompt peer for more a moment longer.
+
+        A peer as fast as we are has it here before this thread could sleep and be woken. After some
+        turns the loop looks at everybody else first.
+        """
         server = self.server
-        buffer = self._buffer
+        for _ in range(LINGER_TURNS):
+            server.turn()
+            server.answered_ns = answered_ns = time.monotonic_ns()
+            if not server.prompt or self.out or self._buffer is not None or not self.reading:
+                return
+            while not self._receive():
+                if self.closed or time.monotonic_ns() - answered_ns >= LINGER_NS:
+                    return
+        server.loop.call_soon(self._linger)
+
+    def _receive(self) -> bool:
+        """Receive once and handle every whole frame; False when nothing came."""
+        server = self.server
+        buffer, start, end = self._buffer or server.arena, self._start, self._filled
+        room = buffer[end : receive_end(buffer, start, end)] if self._buffer else buffer
         try:
-            if buffer is None:
-                buffer = server.arena
-                end = count = self.sock.recv_into(buffer)
-                start = 0
-            else:
-                start = self._start
-                limit = receive_end(buffer, start, self._filled)
-                count = self.sock.recv_into(buffer[self._filled : limit])
-                end = self._filled + count
+            count = self.sock.recv_into(room)
         except (BlockingIOError, InterruptedError):
-            return
+            return False
         except OSError:
-            self.close("peer")
-            return
+            count = 0
         if count == 0:
             self.close("peer")
-            return
+            return False
         server.counters.received_bytes += count
-        self._take(buffer, start, end, server.begin_turn(self))
-        if server.alone:
-            server.turn()
+        self._take(buffer, start, end + count, server.begin_turn(self))
+        return True
 
     def _take(self, buffer: memoryview, start: int, end: int, now_ms: int) -> None:
         """Handle buffer[start:end], keep what is left. A bug of ours costs this connection only."""
@@ -218,9 +234,9 @@ class Connection:
 
     def _go_on(self) -> None:
         """Handle the whole frames that an earlier turn left in the buffer."""
-        if self.closed or not self._behind or not self._reading:
+        if self.closed or not self._behind or not self.reading:
             return
-        self._behind = self._reading = False
+        self._behind = self.reading = False
         assert self._buffer is not None
         now_ms = self.server.look_at_clocks()
         self._take(self._buffer, self._start, self._filled, now_ms)
@@ -265,6 +281,7 @@ class Connection:
         if self._buffer is not None:
             self.server.buffers.release(self._buffer)
             self._buffer = None
+            self._start = self._filled = 0
 
     def reserve(self) -> Reply:
         """Take the next place in the order of answers."""
@@ -329,7 +346,7 @@ class Connection:
     def send_ready(self) -> None:
         """`flush`, and shorter in the usual case: one answer, which the socket takes whole."""
         out = self.out
-        if len(out) != 1 or type(out[0]) is not bytes or self._writing or not self._reading:
+        if len(out) != 1 or type(out[0]) is not bytes or self._writing or not self.reading:
             self.flush()
             return
         try:
@@ -350,11 +367,7 @@ class Connection:
             if type(head) is not Reply or head.answer is None:
                 break
             out.popleft()
-            answer = head.answer
-            if isinstance(answer, list):
-                arrived.extend(answer)
-            else:
-                arrived.append(answer)
+            arrived += head.answer if isinstance(head.answer, list) else [head.answer]
         out.extendleft(reversed(arrived))
 
     def _drained(self) -> None:
@@ -366,7 +379,7 @@ class Connection:
             return
         most = self.server.replies_max - 1 if self._behind else self.server.replies_max // 2
         if (
-            not self._reading
+            not self.reading
             and self.replies_waiting <= most
             and self.out_bytes <= OUT_BYTES_MAX // 2
             and self.held_bytes <= HELD_BYTES_MAX
@@ -375,7 +388,7 @@ class Connection:
             self._resume_reading()
 
     def _resume_reading(self) -> None:
-        self._reading = True
+        self.reading = True
         if self._behind:
             self.server.loop.call_soon(self._go_on)
         else:
@@ -456,8 +469,8 @@ class Connection:
 
     def stop_reading(self) -> None:
         """Receive nothing until there is room for answers, or for good when the server stops."""
-        if self._reading:
-            self._reading = False
+        if self.reading:
+            self.reading = False
             self.server.loop.remove_reader(self.fd)
 
     def on_writable(self) -> None:
@@ -467,11 +480,6 @@ class Connection:
             self.flush()
         except Exception as error:  # noqa: BLE001 - logged in full by `bug`
             self.server.bug(error, self)
-
-    @property
-    def reading(self) -> bool:
-        """Whether the peer is asked for more; a pause is ours and not to be held against it."""
-        return self._reading
 
     def close(self, reason: str, sentence: str = "") -> None:
         """Close the socket and give everything back; a second close does nothing.
@@ -484,14 +492,7 @@ class Connection:
         # Before the descriptor number can be reused by the next accept.
         self.server.loop.remove_reader(self.fd)
         self.server.loop.remove_writer(self.fd)
-        for part in self.out:
-            if type(part) is Reply:
-                if part.answer is not None:
-                    release_parts(part.answer)
-                elif part.on_close is not None:
-                    part.on_close()
-            elif type(part) is FileSlice:
-                part.release()
+        release_parts(self.out)
         self.out.clear()
         self._release_buffer()
         self.sock.close()

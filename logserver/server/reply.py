@@ -13,7 +13,7 @@ from logserver.broker.peer import Part
 from logserver.storage.file_slice import FileSlice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from logserver.server.connection import Connection
 
@@ -67,9 +67,15 @@ def memory_bytes(answer: bytes | list[Part]) -> int:
     return sum(len(part) if type(part) is bytes else SLICE_BYTES for part in answer)
 
 
-def release_parts(answer: bytes | list[Part]) -> None:
-    """Release the slices of an answer that nobody will read."""
-    if isinstance(answer, list):
-        for part in answer:
-            if type(part) is FileSlice:
-                part.release()
+def release_parts(parts: bytes | Iterable[Part | Reply]) -> None:
+    """Release the slices of answers that nobody will read; who was still to answer hears of it."""
+    if isinstance(parts, bytes):
+        return
+    for part in parts:
+        if type(part) is FileSlice:
+            part.release()
+        elif type(part) is Reply:
+            if part.answer is not None:
+                release_parts(part.answer)
+            elif part.on_close is not None:
+                part.on_close()

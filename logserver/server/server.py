@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import resource
 import sys
 import time
@@ -52,6 +53,9 @@ NEVER_MS = 2**63
 # Answers that wait for the end of a turn: so many wake their peer once, and no longer than it takes
 # to serve so many connections does the first of them wait.
 TOUCHED_COUNT_MAX = 8
+# Whose next request is here so soon after an answer is waited for awake (`Connection._linger`): the
+# time it lingers, and what it takes to wake up without.
+PROMPT_NS = 75_000
 # Connections leave this many descriptors (a quarter, where there are few) to the log: a roll, a
 # sync of a directory and the durable mark each open a file, and must not fail because of peers.
 RESERVED_DESCRIPTORS = 256
@@ -115,6 +119,11 @@ class Server:
         self._retention_ms = self.uptime_ms()
         self.alone = False
         """Whether the connection that is served now is the one that was served before, too."""
+        self.prompt = False
+        """Whether its request came so soon after the last answer that the next one may, too."""
+        self.answered_ns = 0
+        # With one core, whoever lingers keeps the peer from working.
+        self.prompt_ns = PROMPT_NS if len(os.sched_getaffinity(0)) > 1 else 0
         self._latest: Connection | None = None
         self._turn_scheduled = False
         self._turn_ms = 0
@@ -231,6 +240,7 @@ class Server:
             if not self.alone:
                 self._turn_scheduled = True
                 self.loop.call_soon(self._end_turn)
+            self.prompt = self.alone and time.monotonic_ns() - self.answered_ns < self.prompt_ns
             self._turn_ms = self.look_at_clocks()
         connection.active_ms = self.broker.uptime_ms
         return self._turn_ms
