@@ -29,7 +29,7 @@ from logserver.storage.files import File, Files
 from logserver.storage.mark import MarkEntry
 from logserver.storage.producers import ProducerStates
 from logserver.storage.scan import Found, Header, Stop, walk
-from logserver.storage.segment import Segment, segment_path
+from logserver.storage.segment import Segment, segment_path, write_files
 from logwire.batch import (
     CONTROL,
     CRC_POSITION,
@@ -165,7 +165,7 @@ class _Import:
             if stop.offset < next_base:
                 self._fill(segment, ours, stop, next_base)
         segment.finish_indexes()
-        segment.write_indexes(self.target, sync=False)
+        write_files(self.files, self.target, segment.index_files(), sync=False)
         self._write_producers(next_base)
         timestamp_ms = segment.max_timestamp_ms
         digest.seal_segment(self.files, self.target, base, next_base, timestamp_ms)
@@ -180,7 +180,7 @@ class _Import:
             self.cut_bytes = self.files.file_size(theirs) - stop.position
         self.transfer.copy(theirs, ours, stop.position)
         segment.finish_indexes()
-        segment.write_indexes(self.target, sync=False)
+        write_files(self.files, self.target, segment.index_files(), sync=False)
         self._write_producers(stop.offset)
         return stop.offset, stop.position
 

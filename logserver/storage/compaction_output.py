@@ -10,8 +10,8 @@ A segment that loses nothing need not be written again. So an output that replac
 writes nothing before the first change; the bytes up to there are copied then, and if none comes
 there is no output at all.
 
-`finish` syncs all files and last describes them in the digest, which is also what makes a swap
-recoverable (see `swap_files`). A crash before that leaves files that the next start removes.
+`finish` describes the files in the digest, which is also what makes a swap recoverable (see
+`swap_files`), and syncs them all. A crash before that leaves files that the next start removes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from . import digest
 from .digest import Part, SegmentDigest, file_name
 from .files import Buffer, File, Files
 from .scan import Header
-from .segment import INDEX_SUFFIX, LOG_SUFFIX, TIME_INDEX_SUFFIX, Segment, write_file
+from .segment import INDEX_SUFFIX, LOG_SUFFIX, TIME_INDEX_SUFFIX, Segment, write_files
 
 CLEANED_SUFFIX: Final = ".cleaned"
 WRITE_BYTES: Final = 1 << 20
@@ -128,15 +128,12 @@ class Output:
         if self.file is None:
             return None
         self._flush()
-        self.file.datasync()
         segment = self._segment
         segment.finish_indexes()
         parts = [Part(LOG_SUFFIX, segment.size_bytes, self._sum.intdigest())]
-        for suffix, data in (
-            (INDEX_SUFFIX, segment.offset_index.data),
-            (TIME_INDEX_SUFFIX, segment.time_index.data),
-        ):
-            write_file(self._files, self._path(suffix + CLEANED_SUFFIX), data, sync=True)
+        contents = segment.index_files()
+        for suffix in (INDEX_SUFFIX, TIME_INDEX_SUFFIX):
+            data = contents[file_name(self.base_offset, suffix)]
             parts.append(Part(suffix, len(data), digest.xxh3(data)))
         for suffix in (".snapshot", ".window"):  # what producers had written before it: the same
             path = self._path(suffix)
@@ -145,8 +142,9 @@ class Output:
         summary = SegmentDigest(
             self.base_offset, end_offset, segment.max_timestamp_ms, tuple(parts)
         )
-        path = self._path(digest.DIGEST_SUFFIX + CLEANED_SUFFIX)
-        write_file(self._files, path, digest.encode_digest(summary), sync=True)
+        contents[file_name(self.base_offset, digest.DIGEST_SUFFIX)] = digest.encode_digest(summary)
+        cleaned = {name + CLEANED_SUFFIX: data for name, data in contents.items()}
+        write_files(self._files, self._directory, cleaned, sync=True, beside=[self.file])
         return Cleaned(
             self.base_offset, end_offset, segment.size_bytes, segment.max_timestamp_ms, bases
         )

@@ -279,10 +279,7 @@ class Log:
         old = self.active
         if not old.size_bytes:
             return old
-        if old is self.segments[0] and not old.named:
-            # A power cut that loses this name and keeps the next would leave no gap to be seen.
-            self.files.sync_directory(self.directory)
-            old.named = True
+        maintenance.name_first(self)
         interval_bytes = self._interval_bytes
         new = Segment.create(self.files, self.directory, self.end_offset, now_ms, interval_bytes)
         old.finish_indexes()

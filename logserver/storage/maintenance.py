@@ -7,10 +7,11 @@ returned, or the OSError that it raised. Chores hold the segments that they work
 Allocate. Space for the active segment, in steps: 4 MB, then 16 (100 MB at once for a thousand
     partitions would be 100 GB), once 64 KB have shown that the partition is in use. Appends go on
     beyond the allocated part at any time; a file system that cannot allocate is not asked again.
-Seal. A rolled segment whose bytes are durable is trimmed to its true end, synced, its indexes and
-    the producers' state at its end are written and synced, and last its digest, which says that all
-    of that is on the device. Never before the bytes are durable: a second thread that syncs a file
-    could be told the write-back error that the group commit must hear, as it is told only once.
+Seal. A rolled segment whose bytes are durable is trimmed to its true end, its indexes and the
+    producers' state at its end are written, all of them synced in one go, and last its digest,
+    which says that all of that is on the device. Never before the bytes are durable: a second
+    thread that syncs a file could be told the write-back error that the group commit must hear, as
+    it is told only once.
 Swap. A compacted segment takes the place of old ones, in steps (see `swap`).
 Remove. The files of segments that left the log, when nobody reads them any more. The new log start
     is made durable first (see `retention`).
@@ -27,7 +28,7 @@ from typing import TYPE_CHECKING
 
 from . import digest, producers, retention, swap
 from .files import Pin, is_disk_full, is_passing
-from .segment import Segment, write_file
+from .segment import Segment, write_files
 
 if TYPE_CHECKING:
     from .log import Log
@@ -56,6 +57,17 @@ def first_allocation_position(segment: Segment) -> int:
     return max(segment.size_bytes, IN_USE_BYTES)
 
 
+def name_first(log: Log) -> None:
+    """Make the name of the first segment durable, before there is a second one. Raises OSError.
+
+    A power cut that loses this name and keeps the next would leave no gap to be seen.
+    """
+    first = log.segments[0]
+    if not first.named:
+        log.files.sync_directory(log.directory)
+        first.named = True
+
+
 def _allocation(log: Log) -> list[Chore]:
     segment = log.active
     start = max(segment.allocated_bytes, segment.size_bytes)
@@ -64,15 +76,22 @@ def _allocation(log: Log) -> list[Chore]:
     end = min(start + step, log.config.segment_bytes)
     if not wanted or segment.busy or end <= start:
         return []
+    # The first segment's name on the way, so that the roll need not wait for it.
+    pin = None if segment.named or segment is not log.segments[0] else _pin(log)
     segment.busy = True
     segment.acquire()
 
     def run() -> None:
+        if pin is not None:
+            log.files.sync_directory(pin.path)
         segment.file.allocate(start, end - start)
 
     def finish(result: object) -> None:
         segment.busy = False
         segment.release()
+        if pin is not None:
+            pin.close()
+            segment.named = segment.named or not isinstance(result, OSError)
         if segment is not log.active:
             log.wants_maintenance = True  # a seal may have waited
         elif not isinstance(result, OSError):
@@ -123,10 +142,8 @@ def seal_files(log: Log, segment: Segment, next_files: dict[str, bytes], directo
     """Trim, sync, index and digest a rolled segment. Raises OSError."""
     if segment.file.size() != segment.size_bytes:
         segment.file.truncate(segment.size_bytes)
-    segment.file.datasync()
-    segment.write_indexes(directory, sync=True)
-    for name, data in next_files.items():
-        write_file(log.files, f"{directory}/{name}", data, sync=True)
+    contents = {**segment.index_files(), **next_files}
+    write_files(log.files, directory, contents, sync=True, beside=[segment.file])
     log.files.sync_directory(directory)
     digest.seal_segment(
         log.files,
@@ -161,8 +178,7 @@ def _removals(log: Log) -> list[Chore]:
     left_files, log.left_files = log.left_files, {}
 
     def run() -> None:
-        for name, data in left_files.items():
-            write_file(log.files, f"{pin.path}/{name}", data, sync=True)
+        write_files(log.files, pin.path, left_files, sync=True)
         log.start_keeper.keep(log_start_offset, pin.path)
         for segment in segments:
             retention.unlink_segment(log.files, pin.path, segment.base_offset)
@@ -200,9 +216,8 @@ def finish_files(log: Log) -> None:
     active.finish_indexes()
     if active.file.size() != active.size_bytes:
         active.file.truncate(active.size_bytes)
-    active.write_indexes(log.directory, sync=False)
-    for name, data in producer_files(log, log.end_offset).items():
-        write_file(log.files, f"{log.directory}/{name}", data, sync=False)
+    contents = {**active.index_files(), **producer_files(log, log.end_offset)}
+    write_files(log.files, log.directory, contents, sync=False)
 
 
 def deleted_name(name: str, unique: str) -> str:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from logwire.checksum import crc32c
 
 from .files import Files
-from .segment import SUFFIXES, Segment, segment_path, write_file
+from .segment import SUFFIXES, Segment, segment_path, write_files
 
 if TYPE_CHECKING:
     from .log import Log
@@ -111,8 +111,8 @@ def trim(log: Log, offset: int) -> None:
         count = _below(log, offset)
     if count:
         # What the producers had written is known from the dropped segments, until this is written.
-        for name, data in log.unsealed.get(log.segments[count - 1], {}).items():
-            write_file(log.files, f"{log.directory}/{name}", data, sync=True)
+        contents = log.unsealed.get(log.segments[count - 1], {})
+        write_files(log.files, log.directory, contents, sync=True)
     log.start_keeper.keep(offset, log.directory)
     log.log_start_offset = offset
     if count:

@@ -21,12 +21,12 @@ two batches is found out (`CorruptSegmentError`) and rebuilt from the log.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from logwire.batch import HEADER, HEADER_BYTES, LENGTH_OVERHEAD_BYTES, MAGIC
 
-from .digest import Sum, new_sum
+from .digest import Sum, file_name, new_sum
 from .files import Buffer, File, Files
 from .index import OFFSET_ENTRY_BYTES, TIME_ENTRY_BYTES, OffsetIndex, TimeIndex
 
@@ -312,14 +312,12 @@ class Segment:
             self.lazy_time_index = TimeIndex(self._map(TIME_INDEX_SUFFIX))
         return self.lazy_time_index
 
-    def write_indexes(self, directory: str, *, sync: bool) -> None:
-        """Write both indexes to their files; without `sync` the caller syncs the file system."""
-        for suffix, data in (
-            (INDEX_SUFFIX, self.offset_index.data),
-            (TIME_INDEX_SUFFIX, self.time_index.data),
-        ):
-            path = segment_path(directory, self.base_offset, suffix)
-            write_file(self._files, path, data, sync=sync)
+    def index_files(self) -> dict[str, Buffer]:
+        """Return by name what belongs in the files of both indexes."""
+        return {
+            file_name(self.base_offset, INDEX_SUFFIX): self.offset_index.data,
+            file_name(self.base_offset, TIME_INDEX_SUFFIX): self.time_index.data,
+        }
 
     def forget_indexes(self) -> None:
         """Drop the indexes from memory (or unmap them): their files have everything."""
@@ -460,16 +458,30 @@ class Segment:
 
 def segment_path(directory: str, base_offset: int, suffix: str = LOG_SUFFIX) -> str:
     """Return Kafka's path of a segment's file."""
-    return f"{directory}/{base_offset:020d}{suffix}"
+    return f"{directory}/{file_name(base_offset, suffix)}"
 
 
-def write_file(files: Files, path: str, data: Buffer, *, sync: bool) -> None:
-    """Write a rebuildable file in place; not atomic, as its user believes only a digest."""
-    file = files.open(path, create=True)
+def write_files(
+    files: Files,
+    directory: str,
+    contents: Mapping[str, Buffer],
+    *,
+    sync: bool,
+    beside: Sequence[File] = (),
+) -> None:
+    """Write rebuildable files in place; not atomic, as their user believes only a digest.
+
+    `sync`: in one go, those `beside` them too. Without it the caller syncs the file system.
+    """
+    written: list[File] = []
     try:
-        file.truncate(0)
-        file.pwrite(data, 0)
+        for name, data in contents.items():
+            file = files.open(f"{directory}/{name}", create=True)
+            written.append(file)
+            file.truncate(0)
+            file.pwrite(data, 0)
         if sync:
-            file.datasync()
+            files.datasync_all([*beside, *written])
     finally:
-        file.close()
+        for file in written:
+            file.close()
