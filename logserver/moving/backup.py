@@ -3,7 +3,8 @@
 Theory. Nobody is asked and nothing is locked; the order makes the copy true.
 
     the durable mark's entry of a partition    before its segments: it is a lower bound of them
-    __consumer_offsets                         before the records that its offsets point at
+    __consumer_offsets                         before the others are listed: its offsets point at
+                                               their records
     the segments of a partition, rising        then its log start: what was deleted meanwhile at
                                                the front is missing at the front
     __cluster_metadata-0                       after all partitions: a topic that is deleted
@@ -13,7 +14,7 @@ Theory. Nobody is asked and nothing is locked; the order makes the copy true.
 Sealed segments are linked. What is still written is copied as far as it has come; its last batch
 may be torn, as after a kill, and everything that was acknowledged before the backup began is
 whole. A segment that compaction replaces while a partition is copied makes that partition be
-copied again.
+copied again: without its digest, its gaps would be taken for damage.
 
 Then the copy is opened as a start opens it, which checks each byte that no digest covers, cuts the
 torn end, and closes it clean. A copy of a copy is a restored directory: nothing else is needed.
@@ -112,10 +113,15 @@ def copy_directory(
 
 
 def _partitions_in_order(files: Files, source: str) -> Iterator[str]:
-    """Offsets, then the records that they point at, then what says which topics there are."""
-    names = [name for name in files.list_directory(source) if is_partition_name(name)]
-    names.sort(key=lambda name: (not name.startswith(f"{OFFSETS_TOPIC}-"), name))
-    yield from (name for name in names if name != METADATA_DIRECTORY)
+    """Offsets, then the records that they point at, then what says which topics there are.
+
+    The second are listed when the first are copied: those may point into a topic just made.
+    """
+    for is_second in (False, True):
+        for name in files.list_directory(source):
+            first = name.startswith(f"{OFFSETS_TOPIC}-")
+            if is_partition_name(name) and name != METADATA_DIRECTORY and first != is_second:
+                yield name
     yield METADATA_DIRECTORY
 
 
@@ -167,30 +173,46 @@ def _copy_files(
 ) -> None:
     """Copy the files of one partition. Raises _Changed, OSError (also for a file that is gone)."""
     names = files.list_directory(theirs)
-    swapping = any(name.endswith(DECIDED_SUFFIX) for name in names)
-    if swapping and not last:  # nobody may be there who would end it: the last attempt takes all
+    if _is_swapping(names) and not last:  # nobody may be there who would end it: then take all
         raise _Changed
-    sealed: dict[int, int] = {}
+    inodes: dict[int, int] = {}
+    found: SegmentDigest | None = None
     bases = sorted(offsets_of(names, LOG_SUFFIX))
     for base in bases:
         path, copy = segment_path(theirs, base), segment_path(ours, base)
-        found = digest.read_digest(files, theirs, base) if base != bases[-1] else None
-        if found is not None and files.file_size(path) == found.size_of(LOG_SUFFIX):
-            sealed[base] = _inode(path)
+        inodes[base] = _inode(path)
+        found = _read_seal(files, theirs, base, is_last=base == bases[-1])
+        if found is not None:
             transfer.carry(path, copy)
             _copy_covered(theirs, ours, found, transfer)
         else:
             transfer.copy(path, copy, _written_bytes(path))
         progress(0, files.file_size(copy))
+    if found is not None:  # the active one was rolled meanwhile; what is appended needs another
+        files.open(segment_path(ours, found.end_offset), create=True).close()
+    names = files.list_directory(theirs)
     for name in names:
         if _is_beside(name) and not files.exists(f"{ours}/{name}"):
             transfer.copy(f"{theirs}/{name}", f"{ours}/{name}")
-    after = files.list_directory(theirs)
-    swapped = any(name.endswith(DECIDED_SUFFIX) for name in after) and not last
-    if swapped or any(
-        inode != _inode(segment_path(theirs, base)) for base, inode in sealed.items()
+    if (_is_swapping(names) and not last) or any(
+        inode != _inode(segment_path(theirs, base)) for base, inode in inodes.items()
     ):
         raise _Changed
+
+
+def _is_swapping(names: list[str]) -> bool:
+    return any(name.endswith(DECIDED_SUFFIX) for name in names)
+
+
+def _read_seal(files: Files, directory: str, base: int, *, is_last: bool) -> SegmentDigest | None:
+    """The digest of a segment that nobody writes any more, None where it may be written."""
+    found = digest.read_digest(files, directory, base)
+    if found is None or files.file_size(segment_path(directory, base)) != found.size_of(LOG_SUFFIX):
+        return None
+    # A start goes on in the last segment, whatever digest a cut has left it.
+    if is_last and not files.exists(segment_path(directory, found.end_offset)):
+        return None
+    return found
 
 
 def _copy_covered(theirs: str, ours: str, found: SegmentDigest, transfer: Transfer) -> None:

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random, SystemRandom
-from typing import Any
 
 import pytest
 from confluent_kafka import Consumer as GroupConsumer
@@ -26,16 +25,32 @@ VALUE_BYTES = 10_000
 ROUNDS = 3
 
 
-def back_up(source: Path, target: Path, **options: Any) -> Copied:
+class Meanwhile(RealFiles):
+    """Once, when a directory has been listed and before anything in it is read, `happens` runs."""
+
+    def __init__(self, directory: Path, happens: Callable[[], None]) -> None:
+        self._directory = str(directory)
+        self._left = [happens]
+
+    def list_directory(self, path: str) -> list[str]:
+        names = super().list_directory(path)
+        if path == self._directory and self._left:
+            self._left.pop()()
+        return names
+
+
+def back_up(
+    source: Path, target: Path, files: RealFiles | None = None, *, links: bool = True
+) -> Copied:
     """Copy a directory; verify finds nothing in it."""
     copied = copy_directory(
-        RealFiles(),
+        files or RealFiles(),
         str(source),
         str(target),
+        links=links,
         now_ms=NOW_MS,
         random=SystemRandom(),
         progress=lambda *_: None,
-        **options,
     )
     assert list(verify_directory(RealFiles(), str(target))) == []
     return copied
@@ -46,6 +61,14 @@ def values(broker: Broker, topic: str, partition: int = 0) -> list[bytes | None]
     bounds = {"partitions": [partition], "start": "beginning", "stop_at_end": True}
     with Consumer(broker.bootstrap, topic, **bounds) as consumer:  # type: ignore[arg-type]
         return [record.value for record in consumer]
+
+
+def committed_offsets(broker: Broker, *topics: str) -> list[int]:
+    """What group g has committed of partition 0 of each topic; -1001 is nothing."""
+    consumer = GroupConsumer({"bootstrap.servers": broker.bootstrap, "group.id": "g"})
+    found = consumer.committed([TopicPartition(topic, 0) for topic in topics], timeout=20)
+    consumer.close()
+    return [partition.offset for partition in found]
 
 
 def _number(value: bytes | None) -> int:
@@ -169,12 +192,9 @@ def test_a_backup_under_load_holds_what_was_acknowledged_before(load: Load, tmp_
             keyed = values(restored, "keyed")
             assert all(_number(value) >= acknowledged[0] - 20 for value in keyed[-KEYS:])
             compacted = compacted or len(keyed) < acknowledged[0] // 20 * KEYS
-            member = {"bootstrap.servers": restored.bootstrap, "group.id": "g"}
-            consumer = GroupConsumer(member)
-            (offset,) = consumer.committed([TopicPartition("load", 0)], timeout=20)
-            consumer.close()
-            assert offset.offset >= committed, "a commit is older than one acknowledged before"
-            assert offset.offset <= ends[0], "a commit points behind the end of its partition"
+            (offset,) = committed_offsets(restored, "load")
+            assert offset >= committed, "a commit is older than one acknowledged before"
+            assert offset <= ends[0], "a commit points behind the end of its partition"
     load.stop()
     assert not load.failures
     assert load.deleted_count > 0
@@ -215,6 +235,63 @@ def test_what_is_written_to_a_copy_stays_in_the_copy(tmp_path: Path) -> None:
         assert values(broker, "t")[-1] == b"only here"
         assert len(values(broker, "t")) == 6
     assert list(verify_directory(RealFiles(), str(tmp_path / "data"))) == []
+
+
+def test_a_topic_that_is_made_meanwhile_has_what_was_committed_of_it(tmp_path: Path) -> None:
+    """Or nothing was: an offset behind the end would send the consumer back to the beginning."""
+    with Broker(tmp_path / "data") as broker, Producer(broker.bootstrap) as producer:
+        consumer = GroupConsumer({"bootstrap.servers": broker.bootstrap, "group.id": "g"})
+
+        def process(topic: str) -> None:
+            producer.send(topic, b"x").result()
+            consumer.commit(offsets=[TopicPartition(topic, 0, 1)], asynchronous=False)
+
+        process("old")
+        meanwhile = Meanwhile(broker.data_dir, lambda: process("new"))
+        back_up(broker.data_dir, tmp_path / "copy", meanwhile)
+        consumer.close()
+    with Broker(tmp_path / "copy") as restored:
+        old, new = committed_offsets(restored, "old", "new")
+        assert old == 1
+        assert new <= len(values(restored, "new"))
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_the_active_segment_is_rolled_and_compacted_meanwhile(tmp_path: Path, links: bool) -> None:
+    """It has gaps then, and neither the offsets nor the bytes up to the durable mark."""
+    settings = {"log.segment.bytes": 1 << 20, "log.cleaner.backoff.ms": 50}
+    with (
+        Broker(tmp_path / "data", settings) as broker,
+        Admin(broker.bootstrap) as admin,
+        Producer(broker.bootstrap, linger_ms=0) as producer,
+    ):
+        admin.create_topic("t", configs={"cleanup.policy": "compact"})
+        log = broker.data_dir / "t-0" / f"{0:020d}.log"
+
+        def write(*numbers: int) -> None:
+            for number in numbers:
+                value = b"%d." % number + bytes(200_000)
+                producer.send("t", value, key=b"%d" % (number % 2)).result()
+
+        def roll() -> None:
+            inode = log.stat().st_ino
+            write(3, 4, 5, 6)
+            while not log.exists() or log.stat().st_ino == inode or [*log.parent.glob("*.swap")]:
+                threading.Event().wait(0.01)  # compaction happens off the loop
+
+        write(0, 1, 2)
+        meanwhile = Meanwhile(log.parent, roll)
+        copied = back_up(broker.data_dir, tmp_path / "copy", meanwhile, links=links)
+        assert copied.notes == []
+        assert (copied.linked_bytes > 0) == links
+    with Broker(tmp_path / "copy") as restored:
+        # Offsets 0 to 4 were in it; of those the last of each key.
+        assert [_number(value) for value in values(restored, "t")][:2] == [3, 4]
+        with Producer(restored.bootstrap) as producer:
+            producer.send("t", b"7.", key=b"1").result()
+        assert _number(values(restored, "t")[-1]) == 7
+    assert list(verify_directory(RealFiles(), str(tmp_path / "data"))) == []
+    assert list(verify_directory(RealFiles(), str(tmp_path / "copy"))) == []
 
 
 def test_a_copy_of_a_killed_directory_is_mended_in_the_copy(tmp_path: Path) -> None:
