@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from logwire.messages import Message
 
 # READ, DELETE, DESCRIBE, DESCRIBE_CONFIGS and ALTER_CONFIGS, as bits of Kafka's AclOperation: what
-# there is for groups, and nobody is denied anything yet.
+# there is for groups of any kind, and nobody is denied anything yet.
 GROUP_OPERATIONS = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11
 NOT_ASKED = -(2**31)
 

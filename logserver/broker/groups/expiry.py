@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from logserver.broker.groups.offset_store import NO_EXPIRY
+from logserver.broker.groups.offset_store import NO_EXPIRY, NO_TOPIC_ID
 
 if TYPE_CHECKING:
     from logserver.broker.groups.coordinator import Coordinator
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from logserver.broker.groups.offset_store import CommittedOffset
     from logserver.broker.image import Image, Topic
 
-NO_TOPIC_ID = bytes(16)
 MINUTE_MS = 60_000
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from logserver.broker.groups.classic_state import DEAD, EMPTY, STABLE, ClassicState
+from logserver.broker.groups.consumer_describe import GROUP_OPERATIONS, NOT_ASKED
 from logserver.broker.groups.coordinator import LOADING
 from logserver.broker.groups.offset_group import OffsetGroup
 from logwire import errors
@@ -22,11 +23,6 @@ if TYPE_CHECKING:
     from logserver.broker.groups.effects import Group
     from logserver.broker.peer import Context
     from logwire.messages import Message
-
-# Without access control everybody may do everything that can be done to a group: READ, DELETE,
-# DESCRIBE, DESCRIBE_CONFIGS, ALTER_CONFIGS (bits by Kafka's AclOperation).
-GROUP_OPERATIONS = sum(1 << code for code in (3, 6, 8, 10, 11))
-NOT_ASKED = -(2**31)
 
 NOT_FOUND_VERSION = 6
 

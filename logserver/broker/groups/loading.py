@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 from logserver.broker.groups.expiry import forget_unknown_topics
 from logserver.broker.groups.offset_records import (
     KEY_TYPES,
-    NO_TOPIC_ID,
     decode_key,
     decode_value,
 )
+from logserver.broker.groups.offset_store import NO_TOPIC_ID
 from logserver.storage.log import OffsetOutOfRange
 from logwire.batch import (
     CONTROL,

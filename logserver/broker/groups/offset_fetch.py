@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from logserver.broker.groups.offset_store import CommittedOffset
+from logserver.broker.groups.offset_store import NO_TOPIC_ID, CommittedOffset
 from logwire import errors
 from logwire.errors import Refusal
 from logwire.messages import Message
@@ -29,7 +29,6 @@ GROUPS_SINCE = 8
 TOPIC_IDS_SINCE = 10
 TOP_LEVEL_ERROR_SINCE = 2
 NO_OFFSET = -1
-NO_TOPIC_ID = bytes(16)
 
 
 def handle_offset_fetch(broker: Broker, request: Message, context: Context) -> Message:

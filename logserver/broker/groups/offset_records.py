@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from logserver.broker.groups.offset_store import (
     NO_EXPIRY,
     NO_LEADER_EPOCH,
+    NO_TOPIC_ID,
     CommittedOffset,
 )
 from logwire.errors import ProtocolError
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 KEY_TYPES = (b"\x00\x00", b"\x00\x01")
 KEY_TYPE = KEY_TYPES[1]
-NO_TOPIC_ID = bytes(16)
 VALUE_VERSIONS = (0, 1, 2, 3, 4)
 
 _INT16 = Struct(">h")

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 NO_EXPIRY = -1
 NO_LEADER_EPOCH = -1
+NO_TOPIC_ID = bytes(16)
 # What an offset takes in memory: 215 bytes where a group has many, 750 where it has one.
 OFFSET_BYTES = 600
 CHARACTER_BYTES = 4  # at most
