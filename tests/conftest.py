@@ -93,11 +93,17 @@ def server(start_server: Callable[..., ServerProcess]) -> ServerProcess:
 
 
 @pytest.fixture(scope="module")
-def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a server shared by a module's tests; each test uses a topic of its own."""
+def kafka_bootstrap(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """Address of a server shared by a module's tests; each test uses a topic of its own.
+
+    The module's SERVER_SETTINGS, if it has any, are the server's.
+    """
     given = os.environ.get("LOGSERVER_TEST_BOOTSTRAP")
     if given:
         yield given
         return
-    with ServerProcess(tmp_path_factory.mktemp("shared") / "data") as process:
+    settings = getattr(request.module, "SERVER_SETTINGS", None)
+    with ServerProcess(tmp_path_factory.mktemp("shared") / "data", settings) as process:
         yield process.bootstrap

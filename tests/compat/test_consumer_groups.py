@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 import uuid
@@ -23,23 +22,14 @@ DUMP = "org.apache.kafka.tools.DumpLogSegments"
 TIMEOUT_S = 40.0
 RECORDS_COUNT = 60
 
-
-# Members hear of each other at their next heartbeat: more often than Kafka's 5 s.
-HEARTBEATS = {
+# Members hear of each other at their next heartbeat: more often than Kafka's 5 s. And a classic
+# group does not wait for more members before it begins.
+SERVER_SETTINGS = {
     "group.consumer.min.heartbeat.interval.ms": "500",
     "group.consumer.heartbeat.interval.ms": "500",
+    "group.initial.rebalance.delay.ms": "0",
 }
-
-
-@pytest.fixture(scope="module")
-def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server with quick heartbeats, shared by the tests of this module."""
-    given = os.environ.get("LOGSERVER_TEST_BOOTSTRAP")
-    if given:
-        yield given
-        return
-    with ServerProcess(tmp_path_factory.mktemp("groups") / "data", HEARTBEATS) as process:
-        yield process.bootstrap
+CLASSIC = {"protocol": "classic", "session_timeout_ms": "6000", "heartbeat_interval_ms": "500"}
 
 
 class Clients:
@@ -160,14 +150,14 @@ def test_a_static_member_restarts_without_a_rebalance(clients: Clients) -> None:
 def test_a_group_moves_to_the_new_protocol_and_back_while_it_reads(clients: Clients) -> None:
     """Classic, both, new, both, classic: all partitions are always somebody's in the end."""
     topic = clients.topic()
-    old = clients.join(topic, protocol="classic", session_timeout_ms="6000")
+    old = clients.join(topic, **CLASSIC)
     poll([old], lambda: shares(old) == [6])
     new = clients.join(topic)
     poll([old, new], lambda: shares(old, new) == [3, 3])
     clients.open.remove(old)
     old.close()
     poll([new], lambda: shares(new) == [6])
-    back = clients.join(topic, protocol="classic", session_timeout_ms="6000")
+    back = clients.join(topic, **CLASSIC)
     poll([back, new], lambda: shares(back, new) == [3, 3])
     clients.open.remove(new)
     new.close()
@@ -230,14 +220,14 @@ def test_java_reads_with_the_new_protocol_and_its_tools_see_the_group(
 def test_kafka_decodes_every_record_of_a_group(java: Java, tmp_path: Path) -> None:
     """DumpLogSegments with the decoder of `__consumer_offsets`: all kinds, no complaint."""
     directory = tmp_path / "data"
-    settings = {"offsets.topic.num.partitions": "1", **HEARTBEATS}
+    settings = {"offsets.topic.num.partitions": "1", **SERVER_SETTINGS}
     with ServerProcess(directory, settings) as server:
         clients = Clients(server.bootstrap)
         topic = clients.topic()
         first = clients.join(f"^{topic}$", group_instance_id="one")
         poll([first], lambda: shares(first) == [6])
         first.commit(asynchronous=False, offsets=[TopicPartition(topic, 0, 5)])
-        old = clients.join(topic, protocol="classic", session_timeout_ms="6000")
+        old = clients.join(topic, **CLASSIC)
         poll([first, old], lambda: shares(first, old) == [3, 3])
         clients.close()
         assert server.stop() == 0

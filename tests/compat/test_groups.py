@@ -7,11 +7,10 @@ them, one leaves and the other takes over, and who comes later goes on where the
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Protocol
 
 import pytest
@@ -20,25 +19,13 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 from kafka import KafkaConsumer
 
-from tests.server_process import ServerProcess
-
 TIMEOUT_S = 30.0
 PARTITIONS = 4
 COUNT = 200
+# Groups do not wait for more members before they begin.
+SERVER_SETTINGS = {"group.initial.rebalance.delay.ms": "0"}
 
 Java = Callable[..., str]
-
-
-@pytest.fixture(scope="module")
-def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server whose groups do not wait for more members before they begin."""
-    given = os.environ.get("LOGSERVER_TEST_BOOTSTRAP")
-    if given:
-        yield given
-        return
-    settings = {"group.initial.rebalance.delay.ms": "0"}
-    with ServerProcess(tmp_path_factory.mktemp("groups") / "data", settings) as process:
-        yield process.bootstrap
 
 
 class Member(threading.Thread):
