@@ -7,7 +7,8 @@
 
 Written whole after each compaction. It is a hint: without it, or with one that cannot be read,
 compaction begins at the log start again and finds nothing to remove but what it would have removed
-anyway. Kafka reads ours and we read Kafka's.
+anyway. Only a number that is too high does harm: tombstones could go before what they delete. So it
+is written when a compaction has ended, never before. Kafka reads ours and we read Kafka's.
 
 Source: Kafka's OffsetCheckpointFile.
 """

@@ -77,7 +77,7 @@ def test_the_first_change_brings_over_what_came_before() -> None:
 
 
 def test_writes_are_large_and_syncs_are_frequent() -> None:
-    """A megabyte at least, and not many more than 16 of them unsynced."""
+    """A megabyte at least, and not many more than four of them unsynced."""
     files = FailingFiles(MemoryFiles())
     output = made(files)
     data = stamped(5, 10, 10_000)
