@@ -12,20 +12,12 @@ from logserver.cli.exits import CommandError, Exit
 from logserver.cli.output import Cell, count, duration, print_json, print_table
 from logserver.cli.pages import PageGroup, json_option
 
+HTTP_PORT = 8080
 TIMEOUT_S = 10.0
 TOPICS_MAX = 3
 """Topics told by name in one row; JSON has them all."""
 
 Client = dict[str, Any]
-
-http_option = click.option(
-    "--http",
-    metavar="HOST:PORT",
-    default="127.0.0.1:8080",
-    show_default=True,
-    envvar="LOGSERVER_HTTP",
-    help="The server's HTTP address (or LOGSERVER_HTTP).",
-)
 
 
 @click.group(
@@ -40,7 +32,14 @@ def client() -> None:
 
 @client.command("list")
 @click.option("--all", "every", is_flag=True, help="A row for each connection.")
-@http_option
+@click.option(
+    "--http",
+    metavar="HOST:PORT",
+    default=f"127.0.0.1:{HTTP_PORT}",
+    show_default=True,
+    envvar="LOGSERVER_HTTP",
+    help="The server's HTTP address (or LOGSERVER_HTTP).",
+)
 @json_option
 def list_clients(every: bool, http: str, as_json: bool) -> None:
     """List connected clients, and what they do.
@@ -76,6 +75,15 @@ def ask(address: str, path: str, *, timeout_s: float = TIMEOUT_S) -> Any:
             f"cannot ask http://{address}{path}: {reason_of(error)}. Is the server's HTTP port "
             "there (serve --http)? Name it with --http HOST:PORT.",
         ) from None
+
+
+def beside(bootstrap: str) -> str:
+    """The HTTP address to ask where none was given: the usual port, on the host of the Kafka port.
+
+    The figures of a server on this machine would say nothing about one on another.
+    """
+    first = bootstrap.split(",")[0].strip()
+    return f"{first.rpartition(':')[0] or first}:{HTTP_PORT}"
 
 
 def reason_of(error: Exception) -> str:

@@ -108,6 +108,8 @@ def foreign_answer(address: "Address") -> tuple[str, str]:
             link.settimeout(TIMEOUT_S)
             link.sendall(ASK_VERSIONS)
             first = link.recv(8)
+    except (ConnectionResetError, BrokenPipeError):
+        pass  # closed before it had read the request
     except OSError:
         return f"{address} accepts connections, and does not answer a Kafka request", ""
     for prefix, (what, advice) in ANSWERS.items():
@@ -186,15 +188,6 @@ def server_figures(http: str) -> list[Check]:
     if ready.strip() != "ready":
         checks = [Check("ready", PROBLEM, line) for line in ready.splitlines()]
     return [*checks, _descriptors(figures), *_disk(figures), *_syncs(figures), *_knocks(figures)]
-
-
-def beside(bootstrap: str, http: str) -> str:
-    """The HTTP address to look at where none was given: that port, on the host of the Kafka port.
-
-    The figures of a server on this machine would say nothing about one on another.
-    """
-    host = bootstrap.split(",")[0].strip().rpartition(":")[0]
-    return f"{host or bootstrap}:{http.rpartition(':')[2]}"
 
 
 def _page(http: str, path: str) -> str:

@@ -3,9 +3,8 @@
 from typing import TYPE_CHECKING
 
 import click
-from click.core import ParameterSource
 
-from logserver.cli.client import http_option
+from logserver.cli.client import HTTP_PORT, beside
 from logserver.cli.exits import Exit, printable
 from logserver.cli.output import count, print_json
 from logserver.cli.pages import Page, bootstrap_option, json_option
@@ -34,12 +33,18 @@ Examples:
   logserver doctor --json | jq '.checks[] | select(.level != "ok")'""",
 )
 @bootstrap_option
-@http_option
+@click.option(
+    "--http",
+    metavar="HOST:PORT",
+    envvar="LOGSERVER_HTTP",
+    help="The server's HTTP address (or LOGSERVER_HTTP); without it port "
+    f"{HTTP_PORT} beside --bootstrap.",
+)
 @click.option("--data-dir", metavar="DIR", help="Look at this directory, too; on this machine.")
 @json_option
 @click.pass_context
 def doctor(
-    context: click.Context, bootstrap: str, http: str, data_dir: str | None, as_json: bool
+    context: click.Context, bootstrap: str, http: str | None, data_dir: str | None, as_json: bool
 ) -> None:
     """Look at a server as a client does: what is wrong, what to do.
 
@@ -47,12 +52,10 @@ def doctor(
     """
     from logserver.cli import diagnosis
 
-    if context.get_parameter_source("http") is ParameterSource.DEFAULT:
-        http = diagnosis.beside(bootstrap, http)
     checks, cluster = diagnosis.kafka_port(bootstrap)
     if cluster is not None:
         checks += diagnosis.advertised(bootstrap, cluster)
-    checks += diagnosis.server_figures(http)
+    checks += diagnosis.server_figures(http or beside(bootstrap))
     if data_dir is not None:
         checks += diagnosis.data_directory(data_dir.rstrip("/") or "/")
     problems = sum(check.level == diagnosis.PROBLEM for check in checks)

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from logserver.cli.client import HTTP_PORT, ask, beside
 from logserver.cli.exits import CommandError
 
 if TYPE_CHECKING:
     from logserver.client import Admin
 
-HTTP_PORT = 8080
 TIMEOUT_S = 2.0
 """Nobody waits long for what is only an addition."""
 QUERY_CHARACTERS_MAX = 1500
@@ -70,9 +70,7 @@ def ask_server(admin: "Admin", bootstrap: str, http: str | None, names: Sequence
     """
     from urllib.parse import urlencode
 
-    from logserver.cli.client import ask
-
-    address = http or f"{bootstrap.split(',')[0].rpartition(':')[0]}:{HTTP_PORT}"
+    address = http or beside(bootstrap)
     query = urlencode([("group", name) for name in names])
     query = f"?{query}" if query and len(query) <= QUERY_CHARACTERS_MAX else ""
     try:

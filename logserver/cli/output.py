@@ -9,7 +9,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
 from logserver.cli.exits import printable
@@ -95,30 +95,28 @@ def _cell(cell: Cell) -> str:
 def _plain_table(
     columns: Sequence[str], cells: Sequence[Sequence[str]], numeric: Sequence[bool]
 ) -> None:
-    rows: list[Sequence[str]] = [[name.upper() for name in columns], *cells]
-    widths = [max(len(row[at]) for row in rows) for at in range(len(columns))]
+    for line in _aligned([[name.upper() for name in columns], *cells], numeric):
+        print(line)
+
+
+def _aligned(rows: Sequence[Sequence[str]], to_right: Sequence[bool]) -> Iterator[str]:
+    """The rows as lines, each column as wide as its widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         padded = (
             cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(row, widths, numeric, strict=True)
+            for cell, width, right in zip(row, widths, to_right, strict=True)
         )
-        print("  ".join(padded).rstrip())
+        yield "  ".join(padded).rstrip()
 
 
 def print_wide_table(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
     """A table of text that is never folded, however wide; its heading is dim on a terminal."""
-    titles = [name.replace("_", " ") for name in columns]
-    rows = [titles, *cells]
-    widths = [max(len(row[at]) for row in rows) for at in range(len(columns))]
+    rows = [[name.replace("_", " ") for name in columns], *cells]
     right = [all(row[at].lstrip("-").isdigit() for row in cells) for at in range(len(columns))]
     dim, plain = ("\x1b[2m", "\x1b[0m") if sys.stdout.isatty() else ("", "")
-    for number, row in enumerate(rows):
-        padded = (
-            cell.rjust(width) if to_right else cell.ljust(width)
-            for cell, width, to_right in zip(row, widths, right, strict=True)
-        )
-        line = f"  {'  '.join(padded)}".rstrip()
-        print(line if number else f"{dim}{line}{plain}")
+    for number, line in enumerate(_aligned(rows, right)):
+        print(f"  {line}" if number else f"{dim}  {line}{plain}")
 
 
 def _rich_table(

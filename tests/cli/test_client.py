@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from logserver.cli import main
-from logserver.cli.client import together
+from logserver.cli.client import beside, together
 from logserver.cli.exits import Exit
 from logserver.client import Consumer, Producer
 from tests.server_process import ServerProcess
@@ -65,3 +65,11 @@ def test_connections_of_one_client_are_one_row() -> None:
 
     found = [one("b", "h1"), one("a", "h1"), one("b", "h1"), one("b", "h2")]
     assert [len(rows) for rows in together(found)] == [1, 2, 1]
+
+
+def test_the_http_port_is_looked_for_on_the_host_of_the_kafka_port() -> None:
+    """Where nothing else was said; also where only a host was named."""
+    assert beside("127.0.0.1:9092") == "127.0.0.1:8080"
+    assert beside("a.example.org:9092,b:9092") == "a.example.org:8080"
+    assert beside("[::1]:9092") == "[::1]:8080"
+    assert beside("localhost") == "localhost:8080"

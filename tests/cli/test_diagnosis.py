@@ -191,14 +191,6 @@ def test_figures_that_cannot_be_read_are_a_warning(answering: Answering) -> None
     assert "does not show the figures of a logserver" in check.sentence
 
 
-def test_the_figures_are_looked_for_on_the_host_of_the_kafka_port() -> None:
-    """Where nothing else was said."""
-    assert diagnosis.beside("127.0.0.1:9092", "127.0.0.1:8080") == "127.0.0.1:8080"
-    assert diagnosis.beside("a.example.org:9092,b:9092", "127.0.0.1:8080") == "a.example.org:8080"
-    assert diagnosis.beside("[::1]:9092", "127.0.0.1:8080") == "[::1]:8080"
-    assert diagnosis.beside("localhost", "127.0.0.1:8080") == "localhost:8080"
-
-
 def test_metrics_are_summed_over_their_labels() -> None:
     """Buckets keep their bound; what is no logserver is refused."""
     text = (
