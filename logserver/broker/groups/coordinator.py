@@ -49,6 +49,10 @@ logger = logging.getLogger(__name__)
 
 LOADING, ACTIVE, FAILED = range(3)
 
+# What could not be written now will hardly be written in a moment: a load that ends in a write that
+# fails again would go round and round.
+RELOAD_PAUSE_MS = 1000
+
 # Tombstones of one batch: some 100 KB, below every limit of a batch.
 BATCH_RECORDS_MAX = 1000
 
@@ -258,9 +262,15 @@ class Coordinator:
         self.state = FAILED
 
     def reload(self) -> None:
-        """Forget what the log does not have."""
+        """Forget what the log does not have, and load again after a pause."""
         self.unload()
-        self._broker.coordinators.load(self)
+        coordinators = self._broker.coordinators
+
+        def load() -> None:
+            if coordinators.by_index.get(self.index) is self and self.loading is None:
+                coordinators.load(self)
+
+        self._broker.timers.at(self._broker.uptime_ms + RELOAD_PAUSE_MS, load)
 
     def unload(self) -> None:
         """Forget everything; the log has it. Who waits for an answer is told to ask again."""

@@ -7,8 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from logserver.broker.groups.coordinator import LOADING, RELOAD_PAUSE_MS
 from logserver.broker.groups.effects import Persist
 from logserver.broker.groups.history import HISTORY_LINES_MAX
+from logserver.broker.groups.offset_records import encode_key, encode_value
+from logserver.broker.groups.offset_store import NO_EXPIRY, CommittedOffset
 from logserver.broker.groups.replay import KINDS
 from logserver.broker.peer import Context, Deferred
 from logserver.storage.failing_files import FailingFiles
@@ -163,10 +166,30 @@ def test_a_failed_append_makes_the_coordinator_load_again() -> None:
         bench.broker.coordinators.of(GROUP)
     assert caught.value.code == errors.COORDINATOR_LOAD_IN_PROGRESS
     assert bench.commit({0: 6}) == [errors.COORDINATOR_LOAD_IN_PROGRESS]
+    bench.pass_time(RELOAD_PAUSE_MS)
     bench.run_chores()
     assert bench.group().count == 1
     assert bench.fetch(0) == [5]
     assert bench.commit({0: 6}) == [0]
+
+
+def test_a_load_that_ends_in_a_failed_write_waits_before_the_next() -> None:
+    """Here the tombstone of an offset whose topic a power cut has taken; it would never rest."""
+    bench, files = failing_bench()
+    committed = CommittedOffset(5, -1, "", 0, NO_EXPIRY, b"x" * 16)
+    record = (encode_key(GROUP, TOPIC, 1), encode_value(committed, 4))
+    assert bench.coordinator.append([record], bench.now_ms) == errors.NONE
+    coordinator = bench.coordinator
+    files.fail_at, files.for_good = files.matching_count + 1, True
+    coordinator.reload()
+    for _ in range(3):
+        bench.pass_time(RELOAD_PAUSE_MS)
+        bench.run_chores()
+        assert coordinator.state == LOADING
+    files.fail_at = 0
+    bench.pass_time(RELOAD_PAUSE_MS)
+    bench.run_chores()
+    assert bench.fetch(0, 1) == [5, -1]
 
 
 def test_a_failed_commit_is_not_kept() -> None:
@@ -174,6 +197,7 @@ def test_a_failed_commit_is_not_kept() -> None:
     bench, files = failing_bench()
     files.fail_at = files.matching_count + 1
     assert bench.commit({0: 9}) == [errors.COORDINATOR_NOT_AVAILABLE]
+    bench.pass_time(RELOAD_PAUSE_MS)
     bench.run_chores()
     assert bench.fetch(0) == [5]
 
@@ -226,6 +250,7 @@ def test_more_than_a_segment_holds_is_refused() -> None:
     too_much = Persist([(b"key", text.encode())] * 40)
     code = bench.coordinator.perform(group, [too_much], now)
     assert code == errors.UNKNOWN_SERVER_ERROR
+    bench.pass_time(RELOAD_PAUSE_MS)
     bench.run_chores()
     assert bench.group() is not group
     assert bench.group().count == 1
