@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from logserver.broker.partition import Partition
-    from logserver.storage.log import SyncTask
+    from logserver.storage.log import Log, SyncTask
 
 
 class Waiter(Protocol):
@@ -49,12 +49,18 @@ class CommitTask:
 
     __slots__ = ("partitions", "tasks", "waiters")
 
-    def __init__(
-        self, partitions: list[Partition], tasks: list[SyncTask], waiters: list[Waiter]
-    ) -> None:
-        self.partitions = partitions
-        self.tasks = tasks
+    def __init__(self, waiters: list[Waiter]) -> None:
+        self.partitions: list[Partition] = []
+        self.tasks: list[SyncTask] = []
         self.waiters = waiters
+
+    def add(self, partition: Partition, *, rolled: bool = False) -> None:
+        """Sync this partition, too; `rolled`: without its active segment."""
+        partition.syncing = True
+        self.partitions.append(partition)
+        task = partition.log.begin_sync(rolled=rolled)
+        if task is not None:
+            self.tasks.append(task)
 
     def run(self) -> OSError | None:
         """Sync every file of the group, side by side; the error of the first that fails, if any."""
@@ -136,25 +142,30 @@ class GroupCommit:
                     listed.remove(partition)
 
     def begin_relaxed(self, uptime_ms: int, *, everything: bool = False) -> CommitTask | None:
-        """Take the relaxed partitions whose `flush.ms`, `flush.messages` or a roll is reached."""
+        """Take the relaxed partitions whose `flush.ms`, `flush.messages` or a roll is reached.
+
+        A roll asks for what has rolled (see `sync.begin`); the rest is as young as the roll.
+        """
         if self.fenced or not self.relaxed:
             return None
-        due = [p for p in self.relaxed if not p.syncing and (everything or _is_due(p, uptime_ms))]
-        if not due:
+        idle = [p for p in self.relaxed if not p.syncing]
+        due = {p for p in idle if everything or _is_due(p, uptime_ms)}
+        self.relaxed = [p for p in self.relaxed if p not in due]
+        rolled = [p for p in idle if p not in due and _has_rolled(p.log)]
+        if not (due or rolled):
             return None
-        taken = set(due)
-        self.relaxed = [p for p in self.relaxed if p not in taken]
-        return self._task(due, [])
+        task = self._task([p for p in idle if p in due], [])
+        for partition in rolled:
+            partition.dirty_since_ms = uptime_ms
+            task.add(partition, rolled=True)
+        return task
 
     def _task(self, partitions: list[Partition], waiters: list[Waiter]) -> CommitTask:
-        tasks = []
+        task = CommitTask(waiters)
         for partition in partitions:
             partition.dirty = False
-            partition.syncing = True
-            task = partition.log.begin_sync()
-            if task is not None:
-                tasks.append(task)
-        return CommitTask(partitions, tasks, waiters)
+            task.add(partition)
+        return task
 
     def finish(self, task: CommitTask, error: OSError | None, *, relaxed: bool = False) -> Outcome:
         """Publish what `task` made durable, or fence; completes its waiters either way."""
@@ -191,11 +202,14 @@ class GroupCommit:
             waiter.failed()
 
 
+def _has_rolled(log: Log) -> bool:
+    return log.active.base_offset > log.durable_offset
+
+
 def _is_due(partition: Partition, uptime_ms: int) -> bool:
     config = partition.config
     log = partition.log
     return (
         uptime_ms - partition.dirty_since_ms >= config.flush_ms
-        or bool(log.unsealed)  # rolled: a segment is sealed once it is durable
         or log.end_offset - log.durable_offset >= config.flush_messages
     )

@@ -30,7 +30,7 @@ from struct import Struct
 
 from logserver.config import TopicConfig
 
-from . import checkpoint, maintenance, opening, retention, timestamps
+from . import checkpoint, maintenance, opening, retention, sync, timestamps
 from .checkpoint import LeaderEpochs
 from .file_slice import FileSlice
 from .files import Files, is_disk_full
@@ -362,14 +362,14 @@ class Log:
 
     # Durability
 
-    def begin_sync(self) -> SyncTask | None:
-        """Return what to sync for everything appended so far; None when it is durable."""
+    def begin_sync(self, *, rolled: bool = False) -> SyncTask | None:
+        """Return what to sync for everything appended so far; None when it is durable.
+
+        `rolled`: for what is in segments that have rolled.
+        """
         if self.end_offset == self.durable_offset or self.fenced:
             return None
-        durable = self._durable_segment
-        if durable is self.active:
-            return SyncTask(self, [durable])
-        return SyncTask(self, self.lookup.since(durable))
+        return sync.begin(self, self.lookup.since(self._durable_segment), rolled=rolled)
 
     def synced(self, task: SyncTask, error: OSError | None = None) -> None:
         """Take note that a task has run: raise the durable offset, or fence the log."""

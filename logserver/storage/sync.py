@@ -29,8 +29,9 @@ class SyncTask:
     def __init__(self, log: Log, segments: list[Segment]) -> None:
         self.log = log
         self.segments = segments
-        self.through_offset = log.end_offset
-        self.through_position = segments[-1].size_bytes
+        last = segments[-1]
+        self.through_offset = log.end_offset if last is log.active else last.end_offset
+        self.through_position = last.size_bytes
         self.directory: str | None = None
         for segment in segments:
             segment.acquire()
@@ -50,6 +51,19 @@ class SyncTask:
         except FileNotFoundError:
             if self.log.deleted_ms is None:  # else it was renamed meanwhile, and synced before that
                 raise
+
+
+def begin(log: Log, segments: Sequence[Segment], *, rolled: bool) -> SyncTask | None:
+    """Return the task for those segments that hold bytes younger than the durable offset.
+
+    `rolled`: without the active one. While a file is written back, who appends to it waits for the
+    file system now and then; to a rolled one nobody does.
+    """
+    active, durable_offset = log.active, log.durable_offset
+    young = [s for s in segments if s is not active and s.end_offset > durable_offset]
+    if not rolled:
+        young.append(active)
+    return SyncTask(log, young) if young else None
 
 
 def run_all(tasks: Sequence[SyncTask]) -> None:

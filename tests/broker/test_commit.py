@@ -121,9 +121,19 @@ def test_a_relaxed_partition_is_due_after_a_roll(bench: DataBench) -> None:
     bench.relaxed("s", segment_bytes="1048576")
     while not bench.partition("s").log.unsealed:
         bench.send("s", batch(1, 300_000))
-    task = bench.broker.commit.begin_relaxed(bench.now_ms)
+    commit, log = bench.broker.commit, bench.partition("s").log
+    task = commit.begin_relaxed(bench.now_ms)
     assert task is not None
-    assert len(task.tasks[0].segments) == 2
+    assert task.tasks[0].segments == log.segments[:1], "who appends waits for no write-back"
+    bench.broker.finish_commit(task, task.run(), bench.now_ms, relaxed=True)
+    assert log.durable_offset == log.active.base_offset
+    assert commit.begin_relaxed(bench.now_ms + 999) is None
+    task = commit.begin_relaxed(bench.now_ms + 1000)
+    assert task is not None
+    assert task.tasks[0].segments == [log.active], "the rest is still due after flush.ms"
+    bench.broker.finish_commit(task, task.run(), bench.now_ms, relaxed=True)
+    assert log.durable_offset == log.end_offset
+    assert commit.begin_relaxed(bench.now_ms + 5000) is None
 
 
 def test_a_deleted_partition_is_forgotten(bench: DataBench) -> None:

@@ -108,6 +108,26 @@ def test_a_failed_sync_fences_for_good(kind: str) -> None:
     assert files.calls["datasync"] == datasyncs_count, "a fenced log was synced again"
 
 
+def test_what_has_rolled_is_synced_by_itself() -> None:
+    """The active segment is left alone; what is durable already is not synced again."""
+    bench = Bench(segment_bytes=500)
+    while len(bench.log.segments) < 3:
+        bench.write()
+    task = bench.log.begin_sync(rolled=True)
+    assert task is not None
+    assert task.segments == bench.log.segments[:2]
+    task.run()
+    bench.log.synced(task)
+    assert bench.log.durable_offset == bench.log.active.base_offset
+    assert bench.log.begin_sync(rolled=True) is None
+    whole = bench.log.begin_sync()
+    assert whole is not None
+    assert whole.segments == [bench.log.active]
+    whole.run()
+    bench.log.synced(whole)
+    assert bench.log.durable_offset == bench.log.end_offset
+
+
 def test_a_task_holds_its_segments() -> None:
     """Retention may drop a segment whose sync is in flight; its descriptor stays."""
     bench = Bench(segment_bytes=500, retention_bytes=0)
