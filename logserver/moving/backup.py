@@ -46,6 +46,7 @@ from logserver.storage.directory import (
 from logserver.storage.failure import Kind, StorageError
 from logserver.storage.files import Files
 from logserver.storage.identity import IDENTITY_FILE, Identity, read_identity
+from logserver.storage.maintenance import DELETED_SUFFIX
 from logserver.storage.producer_files import offsets_of
 from logserver.storage.segment import LOG_SUFFIX, segment_path
 
@@ -268,7 +269,8 @@ def _copy_root(
         path = f"{source}/{name}"
         if (
             name not in ROOT_NOT_COPIED
-            and not name.endswith(NOT_COPIED)
+            and not name.endswith((*NOT_COPIED, DELETED_SUFFIX))
+            and not is_partition_name(name)  # what was deleted meanwhile is no directory any more
             and not files.is_directory(path)
         ):
             transfer.copy(path, f"{target}/{name}")

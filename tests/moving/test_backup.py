@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from random import Random, SystemRandom
 
@@ -26,16 +27,16 @@ ROUNDS = 3
 
 
 class Meanwhile(RealFiles):
-    """Once, when a directory has been listed and before anything in it is read, `happens` runs."""
+    """A directory in which something happens each time that it has just been listed."""
 
-    def __init__(self, directory: Path, happens: Callable[[], None]) -> None:
+    def __init__(self, directory: Path, *happens: Callable[[], None]) -> None:
         self._directory = str(directory)
-        self._left = [happens]
+        self._left = [*happens]
 
     def list_directory(self, path: str) -> list[str]:
         names = super().list_directory(path)
         if path == self._directory and self._left:
-            self._left.pop()()
+            self._left.pop(0)()
         return names
 
 
@@ -256,6 +257,16 @@ def test_a_topic_that_is_made_meanwhile_has_what_was_committed_of_it(tmp_path: P
         assert new <= len(values(restored, "new"))
 
 
+def test_topics_are_deleted_meanwhile(tmp_path: Path) -> None:
+    """Whenever the data directory has just been listed, one of them goes."""
+    with Broker(tmp_path / "data") as broker, Admin(broker.bootstrap) as admin:
+        topics = [f"t{number}" for number in range(5)]
+        for topic in topics:
+            admin.create_topic(topic)
+        deletions = [partial(admin.delete_topic, topic) for topic in topics]
+        back_up(broker.data_dir, tmp_path / "copy", Meanwhile(broker.data_dir, *deletions))
+
+
 @pytest.mark.parametrize("links", [True, False])
 def test_the_active_segment_is_rolled_and_compacted_meanwhile(tmp_path: Path, links: bool) -> None:
     """It has gaps then, and neither the offsets nor the bytes up to the durable mark."""
@@ -274,9 +285,9 @@ def test_the_active_segment_is_rolled_and_compacted_meanwhile(tmp_path: Path, li
                 producer.send("t", value, key=b"%d" % (number % 2)).result()
 
         def roll() -> None:
-            inode = log.stat().st_ino
             write(3, 4, 5, 6)
-            while not log.exists() or log.stat().st_ino == inode or [*log.parent.glob("*.swap")]:
+            replaced = log.with_suffix(".log.deleted")
+            while not replaced.exists() or [*log.parent.glob("*.swap")]:
                 threading.Event().wait(0.01)  # compaction happens off the loop
 
         write(0, 1, 2)
