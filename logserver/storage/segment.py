@@ -348,13 +348,16 @@ class Segment:
         if entry:
             start = index.position(entry - 1)
             known_last = self.base_offset + index.last_offset(entry - 1)
+        walked_to = start
         for batch in self.walk(start, end):
             if known_last not in (None, batch.last_offset):
                 raise CorruptSegmentError(f"the index of {self.file.path} is wrong at {start}")
             known_last = None
             if batch.last_offset >= offset:
                 return batch.position
-        if end == self.size_bytes and self.sealed and offset < self.end_offset:
+            walked_to = batch.position + batch.size_bytes
+        is_in_gap = end < self.size_bytes or (self.sealed and offset < self.end_offset)
+        if is_in_gap and walked_to == end:  # compacted away: what comes next is the indexed batch
             return end
         raise CorruptSegmentError(f"offset {offset} is not in {self.file.path}")
 

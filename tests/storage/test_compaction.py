@@ -80,6 +80,28 @@ def test_a_batch_that_loses_everything_goes() -> None:
     piece.release()
 
 
+@pytest.mark.parametrize("interval_bytes", [1, 300, 4096])
+@pytest.mark.parametrize("stay_count", range(1, 8))
+def test_every_offset_that_went_reads_as_the_next_one(interval_bytes: int, stay_count: int) -> None:
+    """Also where the gap lies right before a batch that is indexed, and after a restart."""
+    bench = CompactionBench(segment_bytes=9000, index_interval_bytes=interval_bytes)
+    bench.write_keys(range(stay_count))
+    bench.write_keys([77] * 6)
+    bench.write_keys(range(20, 50))
+    bench.roll()
+    bench.compact()
+    for restarts in (False, True):
+        if restarts:
+            bench.reopen()
+        left = [record.offset for record in bench.records()]
+        for offset in range(bench.log.end_offset):
+            bench.log.lookup.hints.clear()
+            piece = bench.log.read(offset, 1, bench.log.end_offset)
+            assert piece is not None
+            assert headers_of(piece.read())[0][0] == min(o for o in left if o >= offset)
+            piece.release()
+
+
 def test_the_last_batch_of_a_producer_stays_without_its_records() -> None:
     """Its header says what the producer's next sequence must be."""
     bench = CompactionBench()
