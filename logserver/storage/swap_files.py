@@ -42,8 +42,6 @@ from .segment import INDEX_SUFFIX, LOG_SUFFIX, SUFFIXES, TIME_INDEX_SUFFIX
 SWAP_SUFFIX: Final = ".swap"
 REPLACED_SUFFIX: Final = ".deleted"
 PART_SUFFIXES: Final = (LOG_SUFFIX, INDEX_SUFFIX, TIME_INDEX_SUFFIX)
-# Of the segment that keeps its base offset these stay: they tell of what was written before it.
-PRODUCER_SUFFIXES: Final = (".snapshot", ".window")
 
 
 def commit(files: Files, directory: str, base_offset: int) -> None:
@@ -91,10 +89,19 @@ def remove_replaced(files: Files, directory: str, base_offset: int) -> None:
 
 
 def remove_cleaned(files: Files, directory: str) -> None:
-    """Remove what an interrupted compaction wrote. Raises OSError."""
-    for name in files.list_directory(directory):
-        if name.endswith(CLEANED_SUFFIX):
-            files.unlink(f"{directory}/{name}")
+    """Remove what an interrupted compaction wrote, for the next one. Raises OSError.
+
+    Also a swap whose decision was on the disk when a passing error ended it: the log went on with
+    the old segments, and other ones may take their place now. The decision goes first.
+    """
+    names = files.list_directory(directory)
+    for suffix in (DIGEST_SUFFIX + SWAP_SUFFIX, SWAP_SUFFIX, CLEANED_SUFFIX):
+        found = [name for name in names if name.endswith(suffix)]
+        for name in found:
+            if files.exists(f"{directory}/{name}"):
+                files.unlink(f"{directory}/{name}")
+        if found and suffix != CLEANED_SUFFIX:
+            files.sync_directory(directory)
 
 
 def recover(files: Files, directory: str) -> list[int]:

@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from logserver.storage import retention, swap
+from logserver.storage import retention, swap, swap_files
 from logserver.storage.compaction import Compaction
 from logserver.storage.compaction_output import Cleaned
 from logserver.storage.failing_files import FailingFiles
@@ -185,6 +185,31 @@ def test_a_completion_that_meets_a_passing_error_is_repeated() -> None:
     assert bench.log.swap is None
     assert bench.ends == [""]
     assert bench.log.segments[0].sealed
+
+
+def test_a_decision_that_met_a_passing_error_does_not_come_back_later() -> None:
+    """The log went on with its old segments, and others took their place: a start takes those."""
+    files = FailingFiles(MemoryFiles())
+    bench = CompactionBench(files, segment_bytes=2000, file_delete_delay_ms=0)
+    for number in range(4):
+        bench.write_keys([1, 1, 1, 1, 1, 2, 3, number + 5], value=b"v" * 20)
+        bench.roll()
+    two_bytes = sum(segment.size_bytes for segment in bench.log.segments[:2])
+    job = bench.job()._replace(segment_bytes=two_bytes)
+    first, *_ = Compaction(files, bench.log.directory, job, no_pace).outputs()
+    files.kinds, files.error, files.fail_at = {"sync_directory"}, errno.EMFILE, 2
+    files.matching_count = 0
+    bench.put_in(first)
+    assert "Too many open files" in bench.ends[-1]
+    assert not bench.log.fenced
+    bench.log.trim(8)
+    bench.settle()
+    swap_files.remove_cleaned(files, bench.log.directory)  # as each job begins
+    bench.compact()
+    before = bench.latest()
+    bench.reopen(clean=False)
+    assert not bench.log.fenced
+    assert bench.latest() == before
 
 
 def test_a_topic_deleted_during_a_swap_is_removed_whole() -> None:
