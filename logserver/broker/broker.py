@@ -38,6 +38,7 @@ from logserver.config import topic_config
 from logserver.storage import checkpoint
 from logserver.storage.failure import Kind, StorageError
 from logserver.storage.files import is_passing
+from logserver.storage.retention import ClockGuard
 
 if TYPE_CHECKING:
     from random import Random
@@ -128,6 +129,7 @@ class Broker:
         self.telemetry = Telemetry(self.image, self.timers)
         self.coordinators = Coordinators(self)
         self.compactions = Compactions(self)
+        self.clock_guard = ClockGuard()
         self.sessions = SessionCache(config.max_incremental_fetch_session_cache_slots, random)
         self.counters = Counters()
         self.woken: list[Partition] = []
@@ -354,6 +356,8 @@ class Broker:
 
     def tick(self, now_ms: int) -> list[Chore]:
         """Once a second: what time asks for, as (run, finish) pairs for a helper thread."""
+        # Every second: retention may look once a day, and a job of compaction may take hours.
+        self.clock_guard.trusts(now_ms)
         self.check_disk()
         metadata = self.metadata_partition.log
         if metadata.fenced and not self.commit.fenced:
@@ -395,13 +399,14 @@ class Broker:
 
     def retention(self, now_ms: int) -> None:
         """Drop what `retention.ms` and `retention.bytes` are done with; forget idle producers."""
+        trusted = self.clock_guard.trusts(now_ms)
         for partition in self.partitions.values():
             log = partition.log
             log.producers.expire(now_ms, self.config.producer_id_expiration_ms)
             if log.fenced:
                 continue
             try:
-                log.retention(now_ms)
+                log.retention(now_ms, trusted=trusted)
             except OSError as error:
                 if not is_passing(error):
                     self.fence(error)

@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from logserver.storage import cleanable, cleaner_checkpoint, swap
 from logserver.storage.files import is_passing
-from logserver.storage.retention import ClockGuard
 from logserver.storage.segment import CorruptSegmentError
 
 if TYPE_CHECKING:
@@ -73,7 +72,6 @@ class Compactions:
         "_broker",
         "_end_offset",
         "_failures",
-        "_guard",
         "_is_read",
         "_kept",
         "_left",
@@ -95,7 +93,6 @@ class Compactions:
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self._guard = ClockGuard()
         self._kept: dict[str, int] = {}  # what the checkpoint says on the device, once `_is_read`
         self._is_read = False
         self._offsets: dict[Log, int] = {}  # first dirty offsets
@@ -122,7 +119,7 @@ class Compactions:
         """
         assert self.work is None
         broker = self._broker
-        trusted = self._guard.trusts(now_ms)
+        trusted = broker.clock_guard.trusts(now_ms)
         if not trusted or not broker.config.log_cleaner_enable or broker.commit.fenced:
             self._left.clear()
             return None
@@ -305,7 +302,6 @@ class Compactions:
 
     def tick(self, now_ms: int) -> list[Chore]:
         """Once a second: free the space of old segments that nobody reads any more."""
-        self._guard.trusts(now_ms)  # a job may take hours, in which no other one begins
         chores = []
         for log in list(self._replaced):
             chore = swap.release(log, now_ms)

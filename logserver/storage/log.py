@@ -77,7 +77,6 @@ class Log:
         "_roll_timestamp_ms",
         "active",
         "allocate_after_position",
-        "clock_guard",
         "deleted_ms",
         "directory",
         "doomed",
@@ -147,7 +146,6 @@ class Log:
         self.wants_maintenance = bool(self.unsealed)
         self.wants_space = False
         self.allocate_after_position = maintenance.first_allocation_position(self.active)
-        self.clock_guard = retention.ClockGuard()
         self.start_keeper = retention.StartKeeper(files, log_start_offset)
         self.rolls_count = self.syncs_count = self.retention_held_count = 0
         self.deleted_ms: int | None = None
@@ -429,12 +427,12 @@ class Log:
             raise OffsetOutOfRange(f"{self.name} ends at {self.end_offset}, before {offset}")
         retention.trim(self, offset)
 
-    def retention(self, now_ms: int) -> list[Segment]:
+    def retention(self, now_ms: int, *, trusted: bool = True) -> list[Segment]:
         """Drop the segments that `retention.ms` and `retention.bytes` are done with.
 
-        Raises OSError.
+        `trusted`: whether the clock may be believed (`ClockGuard`). Raises OSError.
         """
-        return retention.apply(self, now_ms)
+        return retention.apply(self, now_ms, trusted)
 
     def replace_segments(self, old: list[Segment], new: Segment, now_ms: int) -> None:
         """Show one segment in the place of neighbours that it replaces (see `swap`)."""

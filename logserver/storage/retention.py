@@ -76,13 +76,12 @@ class ClockGuard:
         return now_ms >= self._held_until_ms
 
 
-def apply(log: Log, now_ms: int) -> list[Segment]:
+def apply(log: Log, now_ms: int, trusted: bool) -> list[Segment]:
     """Drop what retention is done with; the files go by maintenance. Raises OSError (a roll)."""
     if log.fenced or log.swap is not None:
         return []
     log.wants_maintenance = log.wants_maintenance or bool(log.unsealed)  # a seal that failed
     config = log.config
-    trusted = log.clock_guard.trusts(now_ms)
     if not config.deletes:
         return []
     count = _due_by_size(log, config.retention_bytes)

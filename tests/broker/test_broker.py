@@ -8,6 +8,7 @@ import pytest
 
 from logserver.storage.failing_files import FailingFiles
 from logserver.storage.mark import Mark
+from logserver.storage.retention import JUMP_MS
 from logserver.storage.simulated_files import MemoryFiles
 from logwire import errors
 from tests.broker.data_bench import DataBench, batch
@@ -170,6 +171,20 @@ def test_retention_drops_what_is_too_old(bench: DataBench) -> None:
     bench.broker.retention(bench.now_ms + 10_000)
     assert log.log_start_offset > 0
     assert len(log.segments) < segments
+
+
+def test_retention_that_looks_once_a_day_is_no_jump_of_the_clock(bench: DataBench) -> None:
+    """`log.retention.check.interval.ms` may be long; time was seen to go on all the same."""
+    bench.durable("old", retention_ms="1000", segment_bytes="1048576")
+    for _ in range(8):
+        bench.send("old", batch(1, 300_000))
+    bench.sync()
+    bench.broker.clock_guard.trusts(bench.now_ms)
+    for _ in range(25):
+        bench.now_ms += JUMP_MS - 1
+        bench.broker.tick(bench.now_ms)
+    bench.broker.retention(bench.now_ms)
+    assert bench.partition("old").log.log_start_offset > 0
 
 
 def test_storage_figures_are_sums_over_all_logs(bench: DataBench) -> None:

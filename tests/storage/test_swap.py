@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from logserver.storage import retention, swap, swap_files
+from logserver.storage import swap, swap_files
 from logserver.storage.compaction import Compaction
 from logserver.storage.compaction_output import Cleaned
 from logserver.storage.failing_files import FailingFiles
@@ -132,7 +132,7 @@ def test_nothing_leaves_a_log_whose_swap_is_not_complete() -> None:
     bench.log.trim(12)
     assert bench.log.log_start_offset == 12
     assert bench.log.segments[0].base_offset == 0
-    assert retention.apply(bench.log, bench.now_ms) == []
+    assert bench.log.retention(bench.now_ms) == []
     step(bench)
     assert [segment.base_offset for segment in bench.log.segments] == [12]
     bench.settle()
