@@ -139,7 +139,8 @@ def _check_join(request: Message) -> None:
 def handle_consumer_group_describe(broker: Broker, request: Message, context: Context) -> Message:
     """What each of these groups is and what its members have; refusals group by group."""
     context.after_sync = True  # nobody is told of what may still vanish
-    groups = [_describe(broker, group_id, request) for group_id in request["group_ids"]]
+    group_ids = dict.fromkeys(request["group_ids"])
+    groups = [_describe(broker, group_id, request) for group_id in group_ids]
     return {"groups": groups}
 
 

@@ -30,7 +30,7 @@ NOT_FOUND_VERSION = 6
 def handle_describe_groups(broker: Broker, request: Message, context: Context) -> Message:
     """Each group by itself, also what is wrong with it."""
     operations = GROUP_OPERATIONS if request["include_authorized_operations"] else NOT_ASKED
-    rows = [_describe(broker, group_id, context) for group_id in request["groups"]]
+    rows = [_describe(broker, group_id, context) for group_id in dict.fromkeys(request["groups"])]
     for row in rows:
         if not row["error_code"]:
             row["authorized_operations"] = operations

@@ -227,3 +227,10 @@ def test_version_0_describes_members_without_their_type() -> None:
     asked = beat(bench, version=0, member_id="")
     (group,) = describe(bench, GROUP, version=0)
     assert [member["member_id"] for member in group["members"]] == [asked["member_id"]]
+
+
+def test_a_group_that_is_named_often_is_described_once() -> None:
+    """A small request would else be answered with as many copies of a large group."""
+    bench = GroupsBench()
+    beat(bench)
+    assert len(describe(bench, *[GROUP] * 1000)) == 1

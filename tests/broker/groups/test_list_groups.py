@@ -48,6 +48,13 @@ def test_a_stable_group_is_described_with_its_members(version: int) -> None:
         assert row["authorized_operations"] == sum(1 << bit for bit in (3, 6, 8, 10, 11))
 
 
+def test_a_group_that_is_named_often_is_described_once() -> None:
+    """A small request would else be answered with as many copies of a large group."""
+    bench = GroupsBench()
+    bench.stable()
+    assert len(describe(bench, *[GROUP] * 1000)) == 1
+
+
 def test_between_generations_no_protocol_and_no_metadata_are_told() -> None:
     """Nobody knows yet which protocol it will be."""
     bench = GroupsBench()
