@@ -35,7 +35,7 @@ from logserver.broker.image import Image
 from logserver.broker.metadata_log import METADATA_CONFIG, METADATA_TOPIC_ID, MetadataLog
 from logserver.config import load, topic_config
 from logserver.moving.transfer import Transfer, only_whole, require_apart
-from logserver.storage import checkpoint, digest, mark
+from logserver.storage import checkpoint, cleaner_checkpoint, digest, mark
 from logserver.storage.directory import (
     CLEAN_FILE,
     LOCK_FILE,
@@ -60,7 +60,11 @@ WAIT_S: Final = 0.02
 DECIDED_SUFFIX: Final = ".digest.swap"
 # What another start would remove, or has kept for a person to look at.
 NOT_COPIED: Final = (".tmp", ".cleaned", ".deleted", ".cut")
-ROOT_NOT_COPIED: Final = frozenset((LOCK_FILE, CLEAN_FILE, mark.MARK_FILE, IDENTITY_FILE))
+# The cleaner's checkpoint may be younger than the copies of the logs: they would be believed to be
+# clean where a job was only begun, and tombstones would go before the records that they delete.
+ROOT_NOT_COPIED: Final = frozenset(
+    (LOCK_FILE, CLEAN_FILE, mark.MARK_FILE, IDENTITY_FILE, cleaner_checkpoint.CHECKPOINT_FILE)
+)
 
 Progress = Callable[[int, int], None]
 """Told of records (0: they are not looked at) and bytes that are done."""
