@@ -14,7 +14,7 @@ Seal. A rolled segment whose bytes are durable is trimmed to its true end, its i
     it is told only once.
 Swap. A compacted segment takes the place of old ones, in steps (see `swap`).
 Remove. The files of segments that left the log, when nobody reads them any more. The new log start
-    is made durable first (see `retention`).
+    is made durable first (see `retention`). The helper closes them, too (`retention.close_all`).
 
 A chore has its directory by a pin, not by name: while it works, the topic may be deleted and made
 again, and the paths that it knew would then be those of another log's files.
@@ -178,17 +178,18 @@ def _removals(log: Log) -> list[Chore]:
     left_files, log.left_files = log.left_files, {}
 
     def run() -> None:
-        write_files(log.files, pin.path, left_files, sync=True)
-        log.start_keeper.keep(log_start_offset, pin.path)
-        for segment in segments:
-            retention.unlink_segment(log.files, pin.path, segment.base_offset)
-        log.files.sync_directory(pin.path)
+        try:
+            write_files(log.files, pin.path, left_files, sync=True)
+            log.start_keeper.keep(log_start_offset, pin.path)
+            for segment in segments:
+                retention.unlink_segment(log.files, pin.path, segment.base_offset)
+            log.files.sync_directory(pin.path)
+        finally:
+            # What an error left on disk is below the log start: the next start removes it.
+            retention.close_all(segments)
 
     def finish(_: object) -> None:
         pin.close()
-        # What an error left on disk is below the log start: the next start removes it.
-        for segment in segments:
-            segment.close()
 
     return [(run, finish)]
 
@@ -259,11 +260,9 @@ def removal(log: Log, now_ms: int) -> Chore | None:
             files.unlink(f"{directory}/{name}")
         files.remove_directory(directory)
         files.sync_directory(posixpath.dirname(directory))
+        retention.close_all(segments)
 
     def finish(result: object) -> None:
-        if not isinstance(result, OSError):
-            log.gone = True
-            for segment in segments:
-                segment.close()
+        log.gone = log.gone or not isinstance(result, OSError)
 
     return run, finish

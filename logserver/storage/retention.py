@@ -18,6 +18,7 @@ that is not durable, and an active segment that is due is rolled first.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -221,6 +222,16 @@ def remove_below(files: Files, directory: str, bases: list[int], log_start_offse
     for base, end in pairwise(bases):
         if end <= log_start_offset:
             unlink_segment(files, directory, base)
+
+
+def close_all(segments: Sequence[Segment]) -> None:
+    """Close files that were unlinked: for a helper thread.
+
+    The last descriptor of a file that has no name frees its blocks, and where the file system
+    tells the device of it (`discard`) that takes 30 to 50 ms for 50 MB.
+    """
+    for segment in segments:
+        segment.close()
 
 
 def unlink_segment(files: Files, directory: str, base_offset: int) -> None:

@@ -221,13 +221,14 @@ def release(log: Log, now_ms: int) -> Chore | None:
         del log.replaced[segment]
 
     def run() -> None:
-        for segment in due:
-            if segment.base_offset not in again:  # a younger one has that name now
-                swap_files.remove_replaced(log.files, pin.path, segment.base_offset)
+        try:
+            for segment in due:
+                if segment.base_offset not in again:  # a younger one has that name now
+                    swap_files.remove_replaced(log.files, pin.path, segment.base_offset)
+        finally:
+            retention.close_all(due)
 
     def finish(_: object) -> None:
         pin.close()
-        for segment in due:
-            segment.close()
 
     return run, finish

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +19,7 @@ from logserver.storage.log import SUMMED_BYTES_MIN, Log, SyncTask
 from logserver.storage.lookup import KEPT_COUNT_MAX, KEPT_ENTRIES_MAX
 from logserver.storage.maintenance import AHEAD_BYTES, FIRST_STEP_BYTES, STEP_BYTES
 from logserver.storage.simulated_files import MemoryFiles, RecordingFiles
-from tests.storage.bench import DIRECTORY, TOPIC_ID, Bench, counting_bench, make_batch
+from tests.storage.bench import DIRECTORY, TOPIC_ID, Bench, counting_bench, make_batch, run_chores
 
 BIG = 200_000
 
@@ -294,6 +295,36 @@ def assert_holds(log: Log, written: dict[int, bytes]) -> None:
         offset = piece.next_offset
         piece.release()
     assert offset == log.end_offset
+
+
+@pytest.mark.parametrize("deletes", [False, True])
+def test_the_helper_closes_the_files_that_it_has_unlinked(tmp_path: Path, deletes: bool) -> None:
+    """The last close of a file without a name frees its blocks, which may take 50 ms."""
+    config = TopicConfig(segment_bytes=500, retention_bytes=0, file_delete_delay_ms=0)
+    path = str(tmp_path / "t-0")
+    log = Log.open(RealFiles(), path, config, topic_id=TOPIC_ID, now_ms=0)
+    while len(log.segments) < 3:
+        log.append(memoryview(make_batch()), 0, 1000, 0)
+    log.sync()
+    while chores := log.maintenance():
+        run_chores(chores)
+    descriptor = log.segments[0].file.fileno()
+    if deletes:
+        log.delete("1", 0)
+        removal = log.removal(0)
+        assert removal is not None
+        chores = [removal]
+    else:
+        assert log.retention(0)
+        chores = log.maintenance()
+    for run, _ in chores:
+        run()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
+    for _, finish in chores:
+        finish(None)
+    if not deletes:
+        log.close()
 
 
 @pytest.mark.parametrize("real", [False, True])
