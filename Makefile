@@ -23,7 +23,7 @@ test check: .venv/ready
 	$(RUN) tools/check.py
 
 crash: .venv/ready
-	$(RUN) -m pytest -m "crash or simulation" --full
+	$(RUN) -m pytest -m "crash or simulation" --full -o faulthandler_timeout=0
 
 conformance: .venv/ready
 	$(RUN) -m tests.conformance
