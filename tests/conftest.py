@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,6 +23,10 @@ from tests.server_process import ServerProcess
 # A deadline per example measures the machine, and CI machines stall. Seeds are printed on failure.
 settings.register_profile("logserver", deadline=None, print_blob=True)
 settings.load_profile("logserver")
+
+
+# `nohup make test &` ignores Ctrl-C, and so would every program that a test interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,7 +1,7 @@
 """Many files made durable at once: one call hands all their syncs to the kernel, one waits.
 
 Theory. A device that is asked to sync fifty files one after the other takes fifty times its 0.5 ms;
-asked for all of them at once it writes side by side and the file system commits its journal once:
+asked for all of them at once it writes side by side and flushes (or commits its journal) once:
 50 small files, 28 ms in a row, 1 to 3 ms together (ext4, virtio disk). A group commit over the
 partitions of `__consumer_offsets` is such a list. Threads of our own would do as well and cost an
 interpreter lock for each file; Linux's asynchronous I/O does it in kernel threads, with two system
