@@ -121,7 +121,7 @@ class Connection:
         self.server.loop.add_reader(self.fd, self.on_readable)
 
     def on_readable(self) -> None:
-        """Receive, handle, answer now or as the turn ends."""
+        """Receive, handle, answer."""
         if self._receive() and self.server.alone:
             self._linger()
 
@@ -173,10 +173,7 @@ class Connection:
                 self.frame_since_ms = 0
             elif not self._keep(buffer, start, end):
                 return
-            if server.alone:
-                self.send_ready()
-            else:
-                server.touch(self)
+            self.send_ready()
         except ProtocolError as breach:
             self.flush()  # what was asked before the breach has its answer
             if not self.closed:

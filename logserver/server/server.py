@@ -1,12 +1,11 @@
 """The server: one loop, one broker, and what follows each turn.
 
-Theory of a turn. The loop calls connections that are readable; each handles its frames. What
-concerns others is collected and done once, as the turn ends: parked fetches are woken, answers
-leave in one send per connection, and a group commit begins if something is unsynced and none is in
-flight. The commit is begun by `call_soon`, after every readable connection of this turn has been
-served, so that one sync covers them all. So do the answers leave: a peer of many connections is
-then woken once, not by each of them. Only a connection that is `alone`, the one that was served
-last as well, is answered at once: there is nobody to wait for.
+Theory of a turn. The loop calls connections that are readable; each handles its frames and answers
+at once, so that its peer works while we serve the next. What concerns others is collected and done
+once, as the turn ends: parked fetches are woken, completed answers leave in one send per
+connection, and a group commit begins if something is unsynced and none is in flight. Both ends are
+scheduled by `call_soon`, after every readable connection has been served; only a connection that is
+`alone`, the one that was served last as well, ends its turn itself: there is nobody to wait for.
 
 Helpers (`helper`): `commit` runs durable group commits and nothing else; `background` runs relaxed
 syncs, preallocation, seals, digests and the durable mark, none of which anybody waits for; `reader`
@@ -50,9 +49,6 @@ SWITCH_INTERVAL_S = 0.0005
 TICK_S = 0.1
 SLOW_TICK_MS = 1000
 NEVER_MS = 2**63
-# Answers that wait for the end of a turn: so many wake their peer once, and no longer than it takes
-# to serve so many connections does the first of them wait.
-TOUCHED_COUNT_MAX = 8
 # Whose next request is here so soon after an answer is waited for awake (`Connection._linger`): the
 # time it lingers, and what it takes to wake up without.
 PROMPT_NS = 75_000
@@ -233,8 +229,6 @@ class Server:
         All connections of a turn share one look at the clocks.
         """
         latest, self._latest = self._latest, connection
-        if len(self._touched) >= TOUCHED_COUNT_MAX:
-            self._flush_touched()
         if not self._turn_scheduled:
             self.alone = connection is latest
             if not self.alone:
