@@ -216,7 +216,7 @@ class Server:
         self.counters.bugs += 1
 
     def touch(self, connection: Connection) -> None:
-        """A connection was read or an answer of it has become ready: flush it as the turn ends."""
+        """An answer of it has become ready, or it may read on: flush it as the turn ends."""
         if not connection.touched:
             connection.touched = True
             self._touched.append(connection)
