@@ -51,14 +51,15 @@ def handle(broker: Broker, peer: Peer, frame: memoryview, now_ms: int) -> Answer
     `frame` must be writable and is valid during the call only. Returns the answer, or None when
     nothing is to be sent now.
     """
+    repeat = peer.repeat
+    if repeat is not None:
+        records = repeat.records(frame)
+        if records is not None:
+            return handle_repeat(broker, peer, repeat, records, now_ms)
     if len(frame) < HEAD_BYTES:
         raise ProtocolError(f"a request of {len(frame)} bytes")
     api_key, version, correlation_id, client_id_bytes = HEAD.unpack_from(frame)
-    repeat = peer.repeat
-    if api_key == PRODUCE and repeat is not None and version == repeat.version:
-        records = repeat.records(frame)
-        if records is not None:
-            return handle_repeat(broker, peer, repeat, correlation_id, records, now_ms)
+    if api_key == PRODUCE:
         peer.repeat = None
     if api_key == PRODUCE and PRODUCE_API.min_version <= version <= PRODUCE_API.max_version:
         position = HEAD_BYTES + client_id_bytes if client_id_bytes > 0 else HEAD_BYTES

@@ -168,12 +168,7 @@ def _learn(peer: Peer, version: int, frame: memoryview, position: int, topics: l
 
 
 def handle_repeat(
-    broker: Broker,
-    peer: Peer,
-    repeat: Repeat,
-    correlation_id: int,
-    records: memoryview,
-    now_ms: int,
+    broker: Broker, peer: Peer, repeat: Repeat, records: memoryview, now_ms: int
 ) -> Answer:
     """`handle_produce` for a request of a known shape: nothing but the batch is looked at."""
     partition = broker.routes.get(repeat.topic, NO_ROUTE).get(repeat.index)
@@ -188,21 +183,24 @@ def handle_repeat(
     acks = repeat.acks
     if code or partition is None:
         row = refused_row(broker, repeat.index, code)
+        results = [(repeat.topic, [row])]
+        correlation_id = repeat.correlation_id
         if code == HELD:
-            results = [(repeat.topic, [row])]
             broker.key_checks.hold(peer, repeat.version, correlation_id, acks, results, False)
             return None
         if acks:
-            return encode_produce_response(repeat.version, correlation_id, [(repeat.topic, [row])])
+            return encode_produce_response(repeat.version, correlation_id, results)
         peer.close_after_refusal()
         return None
     if not acks:
         return None
     start_offset = partition.log.log_start_offset
-    answer = repeat.answer(correlation_id, offset, append_ms, start_offset)
+    answer = repeat.answer(offset, append_ms, start_offset)
     if acks == ACKS_ALL and partition.durable:
         results = [(repeat.topic, [(repeat.index, 0, offset, append_ms, start_offset, None)])]
-        waiter = ProduceWaiter(peer.reserve(), answer, repeat.version, correlation_id, results)
+        waiter = ProduceWaiter(
+            peer.reserve(), answer, repeat.version, repeat.correlation_id, results
+        )
         broker.commit.waiting.append(waiter)
         return None
     return answer

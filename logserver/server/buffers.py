@@ -40,11 +40,15 @@ def receive_end(buffer: memoryview, start: int, filled: int) -> int:
 
 
 class Buffers:
-    """A pool of writable memoryviews whose sizes are powers of two. Not thread-safe."""
+    """The arena and a pool of writable memoryviews whose sizes are powers of two.
 
-    __slots__ = ("_free", "_kept_bytes", "held_bytes", "limit_bytes")
+    `held_bytes` is what connections keep; the arena is not among it. Not thread-safe.
+    """
+
+    __slots__ = ("_free", "_kept_bytes", "arena", "held_bytes", "limit_bytes")
 
     def __init__(self, limit_bytes: int) -> None:
+        self.arena = memoryview(bytearray(ARENA_BYTES))
         self.limit_bytes = limit_bytes
         self.held_bytes = 0
         self._free: dict[int, list[memoryview]] = {}
@@ -72,3 +76,30 @@ class Buffers:
         if self._kept_bytes + capacity <= KEPT_BYTES_MAX:
             self._kept_bytes += capacity
             self._free.setdefault(capacity, []).append(buffer)
+
+    def keep(self, buffer: memoryview, start: int, end: int) -> tuple[memoryview, int, int] | None:
+        """Keep the beginning of a frame, buffer[start:end]: where it lies now; None: the limit.
+
+        It stays where it is if the frame may end there, and takes the arena along if that saves a
+        copy worth it; else it moves, and a buffer that was its own is given back.
+        """
+        left_bytes = end - start
+        frame_bytes = SIZE.size
+        if left_bytes >= SIZE.size:
+            frame_bytes += SIZE.unpack_from(buffer, start)[0]
+        fits = start + frame_bytes <= len(buffer)
+        is_arena = buffer is self.arena
+        if not is_arena and (fits or end < len(buffer)):
+            return buffer, start, end
+        if is_arena and fits and left_bytes >= ARENA_BYTES // TAKE_ARENA_DIVISOR:
+            fresh = self.acquire(ARENA_BYTES)
+            if fresh is not None:
+                self.arena = fresh
+                return buffer, start, end
+        fresh = self.acquire(max(left_bytes, min(frame_bytes, GROWTH * left_bytes)))
+        if fresh is None:
+            return None
+        fresh[:left_bytes] = buffer[start:end]
+        if not is_arena:
+            self.release(buffer)
+        return fresh, 0, left_bytes

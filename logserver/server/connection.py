@@ -12,15 +12,15 @@ Out. `out` holds answers in the order of the requests: bytes, file slices, and `
 answer is not there yet. `flush` sends from its head until something blocks: all bytes up to the
 next slice in one `send`, slices by `sendfile` with the bytes before them marked MSG_MORE. A slice
 is released when its last byte has left or the connection closes. Of many requests in one buffer the
-1st, 2nd, 4th, 8th ... are answered at once, so that the peer works while we do. A peer that is
-alone on the server and prompt is waited for, awake, a moment longer (`_linger`).
+1st, 2nd, 4th, 8th ... are answered at once, so that the peer works while we do. A prompt peer that
+is alone on the server is waited for, awake, a moment longer (`_linger`).
 
 Limits. A peer that does not read its answers (`OUT_BYTES_MAX`), waits for `queued.max.requests` of
 them or asks for too much at once (`FRAMES_PER_TURN`) is `_behind`: its whole frames stay in the
 buffer, nothing more is received, and it goes on when there is room. So its memory here is bounded
 by one answer more than that. Nor is a peer read of whose requests the broker holds many bytes
-(`HELD_BYTES_MAX`). A breach of the protocol, a frame that stalls, an idle connection and a bug of
-ours that a request meets close this connection and nothing else.
+(`HELD_BYTES_MAX`). A breach of the protocol, a stalled frame, an idle connection and a bug that a
+request meets close this connection only.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING
 
 from logserver.broker.dispatch import handle
 from logserver.broker.peer import Activity, Part
-from logserver.server.buffers import GROWTH, SIZE, TAKE_ARENA_DIVISOR, receive_end
+from logserver.server.buffers import SIZE, receive_end
 from logserver.server.reply import (
     HELD_BYTES_MAX,
     OUT_BYTES_MAX,
@@ -57,8 +57,7 @@ logger = logging.getLogger(__name__)
 
 # The smallest request: api key, version, correlation id.
 FRAME_BYTES_MIN = 8
-# Requests of one connection that are handled before the others get their turn: 2 MB of the
-# smallest requests are 100,000, and some of them take a millisecond.
+# Requests of one connection before the others get their turn: 2 MB may hold 100,000 of them.
 FRAMES_PER_TURN = 256
 # To wake a thread whose core has gone to sleep takes 40 us and more in a virtual machine.
 LINGER_NS = 25_000
@@ -145,7 +144,7 @@ class Connection:
     def _receive(self) -> bool:
         """Receive once and handle every whole frame; False when nothing came."""
         server = self.server
-        buffer, start, end = self._buffer or server.arena, self._start, self._filled
+        buffer, start, end = self._buffer or server.buffers.arena, self._start, self._filled
         room = buffer[end : receive_end(buffer, start, end)] if self._buffer else buffer
         try:
             count = self.sock.recv_into(room)
@@ -164,12 +163,27 @@ class Connection:
         """Handle buffer[start:end], keep what is left. A bug of ours costs this connection only."""
         server = self.server
         try:
+            if (
+                SIZE.unpack_from(buffer)[0] == end - 4
+                and self._buffer is None
+                and not self.out
+                and FRAME_BYTES_MIN + 4 <= end <= server.frame_bytes_max
+            ):
+                # The usual case: one whole frame, and one answer that can leave at once.
+                answer = handle(server.broker, self, buffer[4:end], now_ms)
+                if type(answer) is bytes:
+                    self.send_answer(answer)
+                elif answer is not None:
+                    assert type(answer) is list
+                    self.out.extend(answer)
+                    self.out_bytes += memory_bytes(answer)
+                    self.flush()
+                return
             start = self._handle_frames(buffer, start, end, now_ms)
             if self.closed:
                 return
             if start == end:
-                if self._buffer is not None:
-                    self._release_buffer()
+                self._release_buffer()
                 self.frame_since_ms = 0
             elif not self._keep(buffer, start, end):
                 return
@@ -191,7 +205,7 @@ class Connection:
         frame_bytes_max = self.server.frame_bytes_max
         out_bytes = self.out_bytes
         replies_max = self.server.replies_max
-        frames_left = FRAMES_PER_TURN
+        handled = 0
         while end - start >= 4:
             (size_bytes,) = SIZE.unpack_from(buffer, start)
             if size_bytes < FRAME_BYTES_MIN or size_bytes > frame_bytes_max:
@@ -200,14 +214,14 @@ class Connection:
             if stop > end:
                 break
             if (
-                not frames_left
+                handled == FRAMES_PER_TURN
                 or out_bytes > OUT_BYTES_MAX
                 or self.replies_waiting >= replies_max
                 or self.closing
             ):
                 self._behind = True
                 break
-            frames_left -= 1
+            handled += 1
             answer = handle(broker, self, buffer[start + 4 : stop], now_ms)
             if type(answer) is bytes:
                 out.append(answer)
@@ -217,7 +231,6 @@ class Connection:
                 out.extend(answer)
                 out_bytes += memory_bytes(answer)
             start = stop
-            handled = FRAMES_PER_TURN - frames_left
             if stop < end and not handled & (handled - 1) and out and type(out[0]) is not Reply:
                 self.out_bytes = out_bytes
                 self.send_ready()
@@ -245,33 +258,11 @@ class Connection:
             self.frame_since_ms = 0
         elif start != self._start or not self.frame_since_ms:
             self.frame_since_ms = self.active_ms
-        left_bytes = end - start
-        frame_bytes = 4 + SIZE.unpack_from(buffer, start)[0] if left_bytes >= 4 else 4
-        fits = start + frame_bytes <= len(buffer)
-        server = self.server
-        if buffer is self._buffer:
-            if not fits and end == len(buffer):
-                return self._move(buffer, start, end, frame_bytes)
-            self._start, self._filled = start, end
-            return True
-        if fits and left_bytes >= len(buffer) // TAKE_ARENA_DIVISOR:
-            fresh = server.buffers.acquire(len(buffer))
-            if fresh is not None:
-                server.arena = fresh
-                self._buffer, self._start, self._filled = buffer, start, end
-                return True
-        return self._move(buffer, start, end, frame_bytes)
-
-    def _move(self, buffer: memoryview, start: int, end: int, frame_bytes: int) -> bool:
-        server = self.server
-        left_bytes = end - start
-        fresh = server.buffers.acquire(max(left_bytes, min(frame_bytes, GROWTH * left_bytes)))
-        if fresh is None:
-            server.breach(self, "no memory left for a partial frame (queued.max.request.bytes)")
+        kept = self.server.buffers.keep(buffer, start, end)
+        if kept is None:
+            self.server.breach(self, "no memory for a partial frame (queued.max.request.bytes)")
             return False
-        fresh[:left_bytes] = buffer[start:end]
-        self._release_buffer()
-        self._buffer, self._start, self._filled = fresh, 0, left_bytes
+        self._buffer, self._start, self._filled = kept
         return True
 
     def _release_buffer(self) -> None:
@@ -341,13 +332,20 @@ class Connection:
         self._drained()
 
     def send_ready(self) -> None:
-        """`flush`, and shorter in the usual case: one answer, which the socket takes whole."""
+        """`flush`, and shorter in the usual case: one answer."""
         out = self.out
-        if len(out) != 1 or type(out[0]) is not bytes or self._writing or not self.reading:
+        answer = out[0] if len(out) == 1 else None
+        if type(answer) is not bytes or self._writing or not self.reading:
             self.flush()
             return
+        out.clear()
+        self.out_bytes -= len(answer)
+        self.send_answer(answer)
+
+    def send_answer(self, answer: bytes) -> None:
+        """Send an answer when no other is before it; the socket nearly always takes it whole."""
         try:
-            if not self._send_bytes():
+            if not self._send(answer):
                 self._wait_writable()
         except OSError:
             self.close("peer")
@@ -399,17 +397,22 @@ class Connection:
         chunks: list[bytes] = []
         while out and type(out[0]) is bytes:
             chunks.append(out.popleft())  # type: ignore[arg-type]
-        data = b"".join(chunks) if len(chunks) > 1 else chunks[0]
-        more = socket.MSG_MORE if out and type(out[0]) is FileSlice else 0
+        data = b"".join(chunks)
+        self.out_bytes -= len(data)
+        return self._send(data, socket.MSG_MORE if out and type(out[0]) is FileSlice else 0)
+
+    def _send(self, data: bytes, flags: int = 0) -> bool:
+        """Send bytes; False when the socket took only a part, and the rest is first in `out`."""
         try:
-            sent_bytes = self.sock.send(data, more)
+            sent_bytes = self.sock.send(data, flags)
         except BlockingIOError:
             sent_bytes = 0
         self.server.counters.sent_bytes += sent_bytes
-        self.out_bytes -= sent_bytes
-        if sent_bytes == len(data):
+        left_bytes = len(data) - sent_bytes
+        if not left_bytes:
             return True
-        out.appendleft(data[sent_bytes:])
+        self.out.appendleft(data[sent_bytes:])
+        self.out_bytes += left_bytes
         return False
 
     def _send_slice(self, piece: FileSlice) -> int:

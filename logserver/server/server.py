@@ -23,7 +23,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from logserver.server.buffers import ARENA_BYTES, Buffers
+from logserver.server.buffers import Buffers
 from logserver.server.cleaner import Cleaner
 from logserver.server.helper import Helper
 from logserver.server.residency import Residency
@@ -91,9 +91,6 @@ class Server:
         self.frame_bytes_max = config.socket_request_max_bytes
         self.replies_max = config.queued_max_requests
         self.buffers = Buffers(config.queued_max_request_bytes)
-        arena = self.buffers.acquire(ARENA_BYTES)
-        assert arena is not None
-        self.arena: memoryview = arena
         self.connections: dict[int, Connection] = {}
         self.listeners: list[Listener] = []
         self.draining = False

@@ -129,7 +129,7 @@ METRICS: tuple[Metric, ...] = (
     _counter("sent_file_bytes", "Bytes that left by sendfile, never seen by user space."),
     _gauge(
         "receive_buffer_bytes",
-        "Memory held to receive requests; queued.max.request.bytes limits it.",
+        "Memory that connections keep for unfinished requests; queued.max.request.bytes limits it.",
     ),
     # requests
     Metric(

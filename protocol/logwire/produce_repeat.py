@@ -18,7 +18,8 @@ from collections.abc import Callable
 
 from logwire.produce_codec import FLEXIBLE_FROM, decode_produce, encode_produce_response
 
-# Fields of a request head: api key and version (4), correlation id (4), then what is compared.
+# Fields of a request head: api key and version (4), correlation id (4), then what is compared. The
+# api key of Produce is 0, so that the first four bytes are the version.
 COMPARED_FROM = 8
 # The answer has a log start offset from version 5 on, and only from 7 on
 # may a batch have any codec; clients of today send 7 at least.
@@ -37,7 +38,8 @@ MARKS = NUMBERS.pack(0x5EED_0001_5EED_0002, 0x5EED_0003_5EED_0004, 0x5EED_0005_5
 class Repeat:
     """What stays the same between the Produce requests of one connection.
 
-    `topic` and `index` name the partition, `acks` is the request's.
+    `topic` and `index` name the partition, `acks` is the request's; `correlation_id` is that of
+    the request which was recognised last.
     """
 
     __slots__ = (
@@ -52,13 +54,16 @@ class Repeat:
         "_start",
         "_stop",
         "_tail",
+        "_unpack_from",
         "acks",
+        "correlation_id",
         "index",
         "topic",
         "version",
     )
 
     version: int
+    correlation_id: int
     acks: int
     topic: str | bytes
     index: int
@@ -73,6 +78,7 @@ class Repeat:
     _middle: bytes
     _tail: bytes
     _pack: Callable[..., bytes]
+    _unpack_from: Callable[[memoryview], tuple[int, int, bytes]]
 
     @classmethod
     def learn(cls, version: int, frame: memoryview, position: int) -> Repeat | None:
@@ -127,15 +133,20 @@ class Repeat:
         self._pack = struct.Struct(layout).pack
 
     def records(self, frame: memoryview) -> memoryview | None:
-        """The records of a request of the same shape; None: decode it."""
-        start = self._start
-        if len(frame) != self._frame_bytes or bytes(frame[COMPARED_FROM:start]) != self._exact:
+        """The records of a request of the same shape; None: decode it.
+
+        Sets `correlation_id`.
+        """
+        if len(frame) != self._frame_bytes:
             return self._find(frame)
         # As long as the last one, size of the records included: nothing is left to decode.
+        version, self.correlation_id, exact = self._unpack_from(frame)
+        if exact != self._exact or version != self.version:
+            return self._find(frame)
         stop = self._stop
         if self._flexible and (frame[stop] or frame[stop + 1] or frame[stop + 2]):
             return None
-        return frame[start:stop]
+        return frame[self._start : stop]
 
     def _find(self, frame: memoryview) -> memoryview | None:
         """The same for records of another size, which is remembered for the next request."""
@@ -151,15 +162,18 @@ class Repeat:
         stop = start + size_bytes
         if size_bytes < 0 or stop + behind != len(frame) or any(frame[stop:]):
             return None
-        self._start, self._stop = start, stop
-        self._exact = bytes(frame[COMPARED_FROM:start])
+        if start != self._start:
+            self._start = start
+            self._unpack_from = struct.Struct(f">ii{start - COMPARED_FROM}s").unpack_from
+        self._stop = stop
+        version, self.correlation_id, self._exact = self._unpack_from(frame)
         self._frame_bytes = len(frame)
-        return frame[start:stop]
+        return frame[start:stop] if version == self.version else None
 
-    def answer(self, correlation_id: int, base: int, append_ms: int, start: int) -> bytes:
+    def answer(self, base: int, append_ms: int, start: int) -> bytes:
         """The whole answer frame of a success."""
         return self._pack(
-            self._head, correlation_id, self._middle, base, append_ms, start, self._tail
+            self._head, self.correlation_id, self._middle, base, append_ms, start, self._tail
         )
 
 
