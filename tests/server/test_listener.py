@@ -30,6 +30,23 @@ def test_a_port_in_use_is_an_error_of_the_caller(tmp_path: Path) -> None:
     bench.close()
 
 
+def test_a_peer_on_the_same_host_is_not_paced(tmp_path: Path) -> None:
+    """Whatever the host's default is; what is sent to others keeps that."""
+    bench = ServerBench(tmp_path)
+    option = (socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16)
+
+    async def scenario() -> None:
+        await bench.connect()
+        await bench.until(lambda: bench.server.connections)
+        (connection,) = bench.server.connections.values()
+        assert connection.sock.getsockopt(*option).rstrip(b"\0") == b"reno"
+
+    bench.run(scenario())
+    with socket.socket() as default:
+        assert bench.server.listeners[0].sock.getsockopt(*option) == default.getsockopt(*option)
+    bench.close()
+
+
 def test_without_descriptors_accepting_pauses_and_resumes(tmp_path: Path) -> None:
     """The peer waits in the backlog; the loop does not spin on it."""
     bench = ServerBench(tmp_path)
