@@ -15,6 +15,7 @@ import datetime as dt
 import os
 import platform
 import subprocess
+import sys
 import time
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -200,7 +201,8 @@ def header(work_directory: str) -> dict[str, object]:
         "memory_gb": round(memory_kib * 1024 / 1e9, 1),
         "kernel": platform.release(),
         "file_system": file_system(work_directory),
-        "python": platform.python_version(),
+        # With its build: one without profile-guided optimization is 7 to 30 % slower.
+        "python": " ".join(sys.version.split()),
         "may_free_page_cache": os.access("/proc/sys/vm/drop_caches", os.W_OK),
         "load_before": round(os.getloadavg()[0], 2),
         "jitter": {key: round(value, 2) for key, value in jitter_us().items()},
