@@ -116,10 +116,9 @@ _OWN: tuple[Key, ...] = (
     Key("socket.listen.backlog.size", "int", 1024, "count",
         "Connections the kernel holds before accept (Kafka: 50, too few for a fleet that "
         "reconnects).", at_least(1)),
-    Key("socket.send.buffer.bytes", "int", 102_400, "bytes",
-        "SO_SNDBUF of a connection; -1 lets the kernel grow it. Small is fast near by: the reader "
-        "copies while it is in the cache. Over a long line use -1 (bytes = rate x round trip).",
-        at_least(-1)),
+    Key("socket.send.buffer.bytes", "int", -1, "bytes",
+        "SO_SNDBUF of a connection; -1 lets the kernel grow it as large fetches go (Kafka: 102400, "
+        "with which fetches of 1 MB are less than half as fast).", at_least(-1)),
     Key("socket.receive.buffer.bytes", "int", -1, "bytes",
         "SO_RCVBUF of a connection; -1 lets the kernel grow it as large batches come (Kafka: "
         "102400, with which 1 MB batches take half as long again).", at_least(-1)),

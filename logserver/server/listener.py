@@ -11,6 +11,7 @@ import errno
 import logging
 import socket
 from contextlib import suppress
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from logserver.server.connection import Connection
@@ -23,9 +24,14 @@ logger = logging.getLogger(__name__)
 ACCEPT_PAUSE_S = 0.1
 ACCEPTS_PER_TURN = 64
 # Between two processes of one host there is no bottleneck to probe. BBR, the default of many hosts,
-# paces what it sends there with timers: that took half of the CPU of a fetch of 1 MB.
+# paces what it sends there with timers: that took half of the CPU of a fetch.
 SAME_HOST_CONGESTION = b"reno"
 NO_DESCRIPTORS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+
+
+def _do_not_pace(sock: socket.socket) -> None:
+    with suppress(OSError):  # not allowed here (net.ipv4.tcp_allowed_congestion_control)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, SAME_HOST_CONGESTION)
 
 
 class Listener:
@@ -40,6 +46,8 @@ class Listener:
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind((host, port))
+            if ip_address(sock.getsockname()[0]).is_loopback:
+                _do_not_pace(sock)  # what it accepts inherits that, and never begins to
             self._set_buffers(server, sock)
             sock.listen(server.config.socket_listen_backlog_size)
         except OSError:
@@ -92,8 +100,7 @@ class Listener:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = self.connection_type(server, self, sock, host)
         if connection.local_address[0] == host:
-            with suppress(OSError):  # not allowed here (net.ipv4.tcp_allowed_congestion_control)
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, SAME_HOST_CONGESTION)
+            _do_not_pace(sock)
         connection.peer_port = port
         server.remember(connection)
 
