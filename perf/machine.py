@@ -53,9 +53,9 @@ def tree(root: int) -> list[int]:
 
 
 def cpu_s(pids: Iterable[int]) -> float:
-    """User and system seconds of these processes so far."""
+    """User and system seconds of these processes so far, and of their children that have ended."""
     rows = [stat_fields(pid) for pid in pids]
-    return sum((int(row[11]) + int(row[12])) * TICK_S for row in rows if row)
+    return sum(sum(map(int, row[11:15])) * TICK_S for row in rows if row)
 
 
 def kernel_threads_cpu_s() -> float:
