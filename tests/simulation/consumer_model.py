@@ -42,6 +42,7 @@ class Consumer:
         self.heard_ms = bench.now.uptime_ms  # when the group last heard of it
         self.told_ms: int | None = None  # since when it owes the group something
         self.lost_count = 0  # answers in a row that it has not seen
+        self.lost_ms = 0  # when the first of them was given
         self.joined = False
 
     @property
@@ -106,6 +107,8 @@ class NewConsumer(Consumer):
         if asked.code == errors.NONE and self.epoch == 0 and not lost:
             self.joined = True
         if lost:
+            if not self.lost_count:
+                self.lost_ms = self.bench.now.uptime_ms
             self.lost_count += 1
             return
         if asked.code:
@@ -113,12 +116,14 @@ class NewConsumer(Consumer):
             self.put_out(asked.code)
             self.epoch = 0
             return
+        # The group counts from its first answer, even if that was lost.
+        told_ms = self.lost_ms if self.lost_count else self.bench.now.uptime_ms
         self.lost_count = 0
         assert asked["member_epoch"] >= self.epoch, "an epoch went back"
         self.epoch = asked["member_epoch"]
-        self._take(asked)
+        self._take(asked, told_ms)
 
-    def _take(self, asked: Asked) -> None:
+    def _take(self, asked: Asked, told_ms: int) -> None:
         assignment = asked.assignment
         if assignment is None:
             return
@@ -126,7 +131,7 @@ class NewConsumer(Consumer):
         if not self.reading - told:
             self.told_ms = None  # this very request has confirmed it
         elif self.told_ms is None:
-            self.told_ms = self.bench.now.uptime_ms
+            self.told_ms = told_ms
         self.reading = self.reading | told if self.stubborn else told
 
     def leave(self, epoch: int = -1) -> None:
