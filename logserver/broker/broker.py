@@ -297,11 +297,9 @@ class Broker:
                 if partition.parked:
                     wake(self, partition)
 
-    def finish_commit(
-        self, task: CommitTask, error: OSError | None, now_ms: int, *, relaxed: bool = False
-    ) -> None:
+    def finish_commit(self, task: CommitTask, error: OSError | None, now_ms: int) -> None:
         """A sync task has ended: publish what it made durable and answer who waited."""
-        outcome = self.commit.finish(task, error, relaxed=relaxed)
+        outcome = self.commit.finish(task, error)
         self.counters.syncs += 1
         self.counters.sync_failures += outcome.error is not None
         self.woken.extend(outcome.advanced)

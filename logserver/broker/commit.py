@@ -12,7 +12,7 @@ Why no offset is compared: a waiter joins after its bytes were appended, and `be
 dirty partition; so a task covers every waiter it takes.
 
 Relaxed partitions (`flush.messages` > 1) are synced by the same task shape on a second helper,
-when `flush.messages`, `flush.ms` or a roll is reached: nobody waits for them.
+when `flush.messages`, `flush.ms` or a roll is reached: nobody waits for them, so they go gently.
 
 A failed sync fences: see storage. The waiters of that group hear KAFKA_STORAGE_ERROR, so does who
 comes after them, and no later sync is begun. The kernel tells an error to one caller only, so two
@@ -47,9 +47,10 @@ class Waiter(Protocol):
 class CommitTask:
     """The syncs of one group. `run` belongs to a helper thread, the rest to the loop."""
 
-    __slots__ = ("partitions", "tasks", "waiters")
+    __slots__ = ("partitions", "relaxed", "tasks", "waiters")
 
-    def __init__(self, waiters: list[Waiter]) -> None:
+    def __init__(self, waiters: list[Waiter], *, relaxed: bool) -> None:
+        self.relaxed = relaxed  # nobody waits for it
         self.partitions: list[Partition] = []
         self.tasks: list[SyncTask] = []
         self.waiters = waiters
@@ -65,7 +66,7 @@ class CommitTask:
     def run(self) -> OSError | None:
         """Sync every file of the group, side by side; the error of the first that fails, if any."""
         try:
-            run_all(self.tasks)
+            run_all(self.tasks, gently=self.relaxed)
         except OSError as error:
             return error
         return None
@@ -128,7 +129,7 @@ class GroupCommit:
         waiters = self.waiting
         self.dirty = []
         self.waiting = []
-        task = self._task(partitions, waiters)
+        task = self._task(partitions, waiters, relaxed=False)
         self.in_flight = True
         self.covered_count = len(waiters)
         return task
@@ -154,22 +155,24 @@ class GroupCommit:
         rolled = [p for p in idle if p not in due and _has_rolled(p.log)]
         if not (due or rolled):
             return None
-        task = self._task([p for p in idle if p in due], [])
+        task = self._task([p for p in idle if p in due], [], relaxed=True)
         for partition in rolled:
             partition.dirty_since_ms = uptime_ms
             task.add(partition, rolled=True)
         return task
 
-    def _task(self, partitions: list[Partition], waiters: list[Waiter]) -> CommitTask:
-        task = CommitTask(waiters)
+    def _task(
+        self, partitions: list[Partition], waiters: list[Waiter], *, relaxed: bool
+    ) -> CommitTask:
+        task = CommitTask(waiters, relaxed=relaxed)
         for partition in partitions:
             partition.dirty = False
             task.add(partition)
         return task
 
-    def finish(self, task: CommitTask, error: OSError | None, *, relaxed: bool = False) -> Outcome:
+    def finish(self, task: CommitTask, error: OSError | None) -> Outcome:
         """Publish what `task` made durable, or fence; completes its waiters either way."""
-        if not relaxed:
+        if not task.relaxed:
             self.in_flight = False
             self.covered_count = 0
         for partition in task.partitions:

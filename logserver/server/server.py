@@ -279,19 +279,17 @@ class Server:
         self._commit_scheduled = False
         if self.ended:
             return
-        task = self.broker.commit.begin()
+        self._run_commit(self.commit_helper, self.broker.commit.begin())
+
+    def _run_commit(self, helper: Helper, task: CommitTask | None) -> None:
         if task is not None:
             began_ns = time.monotonic_ns()
-            self.commit_helper.submit(
-                task.run, lambda error: self._finish_commit(task, error, began_ns)
-            )
+            helper.submit(task.run, lambda error: self._finish_commit(task, error, began_ns))
 
-    def _finish_commit(
-        self, task: CommitTask, error: OSError | None, began_ns: int, *, relaxed: bool = False
-    ) -> None:
+    def _finish_commit(self, task: CommitTask, error: OSError | None, began_ns: int) -> None:
         self.sync_duration_ns.observe(time.monotonic_ns() - began_ns)
         self.uptime_ms()
-        self.broker.finish_commit(task, error, self.now_ms(), relaxed=relaxed)
+        self.broker.finish_commit(task, error, self.now_ms())
         self.turn()
 
     def _check_keys(self) -> None:
@@ -351,7 +349,7 @@ class Server:
     def pass_time(self) -> None:
         """Do what is due by the clock: ten times a second, and whenever it has jumped."""
         uptime_ms = self.uptime_ms()
-        self._begin_relaxed(uptime_ms)
+        self._run_commit(self.background, self.broker.commit.begin_relaxed(uptime_ms))
         if uptime_ms - self._slow_tick_ms >= SLOW_TICK_MS:
             self._slow_tick_ms = uptime_ms
             self._slow_tick(uptime_ms)
@@ -359,14 +357,6 @@ class Server:
         if self.broker.commit.fenced and self.on_fenced is not None:
             self.on_fenced()
         self.turn()
-
-    def _begin_relaxed(self, uptime_ms: int) -> None:
-        task = self.broker.commit.begin_relaxed(uptime_ms)
-        if task is not None:
-            began_ns = time.monotonic_ns()
-            self.background.submit(
-                task.run, lambda error: self._finish_commit(task, error, began_ns, relaxed=True)
-            )
 
     def _slow_tick(self, uptime_ms: int) -> None:
         now_ms = self.now_ms()

@@ -17,8 +17,8 @@ from .files import Buffer, File, Files, Pin
 
 # fmt: off
 KINDS = frozenset((
-    "open", "pwrite", "pread", "datasync", "allocate", "truncate", "map", "rename", "unlink",
-    "make_directory", "remove_directory", "sync_directory", "sync_file_system", "lock",
+    "open", "pwrite", "pread", "write_back", "datasync", "allocate", "truncate", "map", "rename",
+    "unlink", "make_directory", "remove_directory", "sync_directory", "sync_file_system", "lock",
 ))
 # fmt: on
 Answer = TypeVar("Answer")
@@ -146,6 +146,10 @@ class FailingFile(File):
 
     def datasync(self) -> None:
         self._files.call("datasync", self.path, self._inner.datasync)
+
+    def write_back(self, position: int, size_bytes: int) -> None:
+        write_back = self._inner.write_back
+        self._files.call("write_back", self.path, lambda: write_back(position, size_bytes))
 
     def allocate(self, position: int, size_bytes: int) -> None:
         self._files.call("allocate", self.path, lambda: self._inner.allocate(position, size_bytes))

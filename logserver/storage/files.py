@@ -10,7 +10,7 @@ What the verbs promise, and what they do not:
 * `datasync` makes the data and the size of *that file* durable, not its name: a file that was
   created, renamed or unlinked exists after a power cut only once `sync_directory` returned.
 * After a failed `datasync` the next one reports success although the bytes are gone. Never retry:
-  fence (see `log`).
+  fence (see `log`). The same holds for `write_back`, which otherwise promises nothing.
 * `allocate` reserves blocks and grows the file with zeros. On thin or copy-on-write storage it
   proves nothing about space.
 * Files are written with `pwrite`, sent with `sendfile`, and mapped only for reading: a store into
@@ -84,6 +84,12 @@ class File(ABC):
     @abstractmethod
     def datasync(self) -> None:
         """Make data and size durable. Releases the GIL. An error is final: never retry."""
+
+    def write_back(self, position: int, size_bytes: int) -> None:  # noqa: B027 - as `populate`
+        """Hand the range to the device and wait, so that a later `datasync` finds little to do.
+
+        Nothing is durable by it. Releases the GIL. An error is final: never retry.
+        """
 
     @abstractmethod
     def allocate(self, position: int, size_bytes: int) -> None:
@@ -275,6 +281,12 @@ class RealFile(File):
     def datasync(self) -> None:
         os.fdatasync(self._descriptor)
 
+    def write_back(self, position: int, size_bytes: int) -> None:
+        if _sync_file_range(self._descriptor, position, size_bytes, _WRITE_AND_WAIT):
+            error = _last_error(self.path)
+            if error.errno not in _NOT_OFFERED:
+                raise error
+
     def allocate(self, position: int, size_bytes: int) -> None:
         # Not os.posix_fallocate: where the file system cannot, glibc imitates it by writing a
         # zero into each block, and would destroy what another thread appends meanwhile.
@@ -394,6 +406,13 @@ def _last_error(path: str) -> OSError:
     code = ctypes.get_errno()
     return OSError(code, os.strerror(code), path)
 
+
+# sync_file_range(2). A sandbox may not offer it, some file systems neither: then `datasync` does
+# all of the work, as it would have.
+_sync_file_range = _libc.sync_file_range
+_sync_file_range.argtypes = (ctypes.c_int, _Offset, _Offset, ctypes.c_uint)
+_WRITE_AND_WAIT = 1 | 2 | 4  # SYNC_FILE_RANGE_WAIT_BEFORE, _WRITE, _WAIT_AFTER
+_NOT_OFFERED = (errno.ENOSYS, errno.EPERM, errno.EINVAL, errno.ESPIPE)
 
 _libc.mmap.restype = ctypes.c_void_p
 _libc.mmap.argtypes = (

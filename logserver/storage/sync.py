@@ -4,6 +4,10 @@ Durable is what a sync has covered. A task lists the files that hold bytes young
 offset (two after a roll) and the directory, if the name of one of them is not durable yet. `run`
 does nothing but wait for the device, touches nothing else of the log and releases the GIL; the
 simulator runs the same task synchronously.
+
+Where nobody waits for the answer, the bytes go to the device in pieces first (`gently`). A sync of
+a whole segment keeps a core and the device busy for 50 to 100 ms: whoever wakes up meanwhile, a
+client or a group commit, waits behind it (16 KB batches at 730 MB/s: P99 0.28 ms, in pieces 0.22).
 """
 
 from __future__ import annotations
@@ -12,6 +16,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .segment import Segment
+
+PIECE_BYTES = 1 << 20  # of 4 MB or more the P99 is no better than without
 
 if TYPE_CHECKING:
     from .log import Log
@@ -24,11 +30,20 @@ class SyncTask:
     when it has run, with its error if it failed.
     """
 
-    __slots__ = ("directory", "log", "segments", "through_offset", "through_position")
+    __slots__ = (
+        "directory",
+        "from_position",
+        "log",
+        "segments",
+        "through_offset",
+        "through_position",
+    )
 
     def __init__(self, log: Log, segments: list[Segment]) -> None:
         self.log = log
         self.segments = segments
+        _, base_offset, position = log.durable_end()
+        self.from_position = position if segments[0].base_offset == base_offset else 0
         last = segments[-1]
         self.through_offset = log.end_offset if last is log.active else last.end_offset
         self.through_position = last.size_bytes
@@ -41,6 +56,17 @@ class SyncTask:
     def run(self) -> None:
         """Sync the files, then their names. Raises OSError: then the log must be fenced."""
         run_all([self])
+
+    def write_back(self) -> None:
+        """Send what is to be synced to the device, but for the last piece. Raises OSError."""
+        position = self.from_position
+        for segment in self.segments:
+            last = segment is self.segments[-1]
+            end = (self.through_position if last else segment.size_bytes) - PIECE_BYTES
+            while position < end:
+                segment.file.write_back(position, PIECE_BYTES)
+                position += PIECE_BYTES
+            position = 0
 
     def sync_names(self) -> None:
         """Make the names of new files durable, once their bytes are. Raises OSError."""
@@ -66,13 +92,17 @@ def begin(log: Log, segments: Sequence[Segment], *, rolled: bool) -> SyncTask | 
     return SyncTask(log, young) if young else None
 
 
-def run_all(tasks: Sequence[SyncTask]) -> None:
+def run_all(tasks: Sequence[SyncTask], *, gently: bool = False) -> None:
     """Run the tasks of logs in one log directory together, which takes little longer than one.
 
-    Raises the first OSError; then none of the tasks counts as having run.
+    `gently`: in pieces, as nobody waits. Raises the first OSError; then none of the tasks counts as
+    having run.
     """
     if not tasks:
         return
+    if gently:
+        for task in tasks:
+            task.write_back()
     files = [segment.file for task in tasks for segment in task.segments]
     tasks[0].log.files.datasync_all(files)
     for task in tasks:

@@ -102,7 +102,7 @@ def test_a_relaxed_partition_is_due_after_flush_ms(bench: DataBench) -> None:
     assert commit.begin_relaxed(bench.now_ms + 999) is None
     task = commit.begin_relaxed(bench.now_ms + 1000)
     assert task is not None
-    bench.broker.finish_commit(task, task.run(), bench.now_ms, relaxed=True)
+    bench.broker.finish_commit(task, task.run(), bench.now_ms)
     assert bench.partition("r").log.durable_offset == 1
 
 
@@ -125,13 +125,13 @@ def test_a_relaxed_partition_is_due_after_a_roll(bench: DataBench) -> None:
     task = commit.begin_relaxed(bench.now_ms)
     assert task is not None
     assert task.tasks[0].segments == log.segments[:1], "who appends waits for no write-back"
-    bench.broker.finish_commit(task, task.run(), bench.now_ms, relaxed=True)
+    bench.broker.finish_commit(task, task.run(), bench.now_ms)
     assert log.durable_offset == log.active.base_offset
     assert commit.begin_relaxed(bench.now_ms + 999) is None
     task = commit.begin_relaxed(bench.now_ms + 1000)
     assert task is not None
     assert task.tasks[0].segments == [log.active], "the rest is still due after flush.ms"
-    bench.broker.finish_commit(task, task.run(), bench.now_ms, relaxed=True)
+    bench.broker.finish_commit(task, task.run(), bench.now_ms)
     assert log.durable_offset == log.end_offset
     assert commit.begin_relaxed(bench.now_ms + 5000) is None
 
@@ -162,7 +162,7 @@ def test_two_syncs_of_one_log_are_never_in_flight(bench: DataBench) -> None:
     bench.call(44, 1, {"resources": [resource], "validate_only": False})
     reply = bench.send("r", batch())
     assert bench.broker.commit.begin() is None
-    bench.broker.finish_commit(relaxed, relaxed.run(), bench.now_ms, relaxed=True)
+    bench.broker.finish_commit(relaxed, relaxed.run(), bench.now_ms)
     bench.sync()
     assert bench.sent(reply) == (0, 1)
 
@@ -219,7 +219,7 @@ def test_a_topic_that_becomes_durable_waits_for_the_relaxed_sync_of_it(bench: Da
     again = bench.send("r", batch(producer_id=1, producer_epoch=0, base_sequence=0))
     assert commit.begin() is None
     assert again.answer is None
-    bench.broker.finish_commit(relaxed, relaxed.run(), bench.now_ms, relaxed=True)
+    bench.broker.finish_commit(relaxed, relaxed.run(), bench.now_ms)
     bench.sync()
     assert bench.sent(again) == (0, 0)
     assert bench.partition("r").log.durable_offset == 1

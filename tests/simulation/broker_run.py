@@ -48,7 +48,7 @@ class BrokerRun(DataBench):
         self.altered: set[bytes] = set()  # topics that were relaxed at some time
         self.removed: set[bytes | None] = set()  # topics that a start did not find any more
         self.pending: list[tuple[FakeReply, Callable[[FakeReply], None]]] = []
-        self.commits: list[tuple[CommitTask, bool, list[OSError | None]]] = []
+        self.commits: list[tuple[CommitTask, list[OSError | None]]] = []
         self.background: list[tuple[Callable[[], object], Callable[[object], None]]] = []
         self.serial = self.altered_count = 0
         self.lives_count = self.lost_count = 0
@@ -404,27 +404,27 @@ class BrokerRun(DataBench):
 
     def begin_commit(self) -> None:
         """A durable group, as the loop does after a turn."""
-        self.took(self.broker.commit.begin(), relaxed=False)
+        self.took(self.broker.commit.begin())
 
     def begin_relaxed(self) -> None:
         """What `flush.ms` or a roll asks for."""
-        self.took(self.broker.commit.begin_relaxed(self.now_ms), relaxed=True)
+        self.took(self.broker.commit.begin_relaxed(self.now_ms))
 
-    def took(self, task: CommitTask | None, *, relaxed: bool) -> None:
+    def took(self, task: CommitTask | None) -> None:
         """A task for a helper."""
         if task is not None:
-            self.commits.append((task, relaxed, []))
+            self.commits.append((task, []))
 
     def end_commit(self) -> None:
         """The helper runs a task, or the loop hears that it has run."""
         if not self.commits:
             return
-        task, relaxed, result = number = self.random.choice(self.commits)
+        task, result = number = self.random.choice(self.commits)
         if not result:
             result.append(task.run())
         else:
             self.commits.remove(number)
-            self.broker.finish_commit(task, result[0], self.now_ms, relaxed=relaxed)
+            self.broker.finish_commit(task, result[0], self.now_ms)
 
     def upkeep(self) -> None:
         """Seals and preallocation."""

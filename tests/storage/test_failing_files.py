@@ -19,6 +19,7 @@ def use_everything(files: FailingFiles) -> None:
     file.map()
     file.allocate(0, 100)
     file.truncate(10)
+    file.write_back(0, 10)
     file.datasync()
     files.sync_directory("d")
     files.sync_file_system("d")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import resource
 from collections.abc import Callable
@@ -44,6 +45,40 @@ def test_what_is_written_is_read_back(door: tuple[Files, str]) -> None:
     file.datasync()
     file.close()
     file.close()
+
+
+def test_what_is_handed_to_the_device_stays_readable(door: tuple[Files, str]) -> None:
+    """A range that ends behind the file, too; where the file is closed, the error names it."""
+    files, root = door
+    file = files.open(f"{root}/a", create=True)
+    file.pwrite(bytes(range(256)) * 40, 0)
+    file.write_back(0, 4096)
+    file.write_back(8192, 1 << 20)
+    assert file.pread(1 << 20, 0) == bytes(range(256)) * 40
+    if isinstance(files, RealFiles):
+        file.close()
+        with pytest.raises(OSError, match="Bad file descriptor") as caught:
+            file.write_back(0, 4096)
+        assert caught.value.filename == f"{root}/a"
+
+
+def test_a_sandbox_without_write_back_is_no_sick_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then the sync does all of the work."""
+    file = RealFiles().open(f"{tmp_path}/a", create=True)
+    for code, taken in ((errno.ENOSYS, True), (errno.EPERM, True), (errno.EIO, False)):
+
+        def refuse(*_: int, code: int = code) -> int:
+            ctypes.set_errno(code)
+            return -1
+
+        monkeypatch.setattr("logserver.storage.files._sync_file_range", refuse)
+        if taken:
+            file.write_back(0, 4096)
+        else:
+            with pytest.raises(OSError, match="Input/output error"):
+                file.write_back(0, 4096)
 
 
 def test_an_empty_file_can_be_mapped(door: tuple[Files, str]) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 from random import Random
 
 import pytest
 
+from logserver.storage import sync
 from logserver.storage.failing_files import FailingFiles
+from logserver.storage.files import File
 from logserver.storage.log import FencedError
-from logserver.storage.simulated_files import MemoryFiles, RecordingFiles
+from logserver.storage.simulated_files import MemoryFile, MemoryFiles, RecordingFiles
 from tests.storage.bench import Bench, counting_bench
 
 
@@ -126,6 +129,80 @@ def test_what_has_rolled_is_synced_by_itself() -> None:
     whole.run()
     bench.log.synced(whole)
     assert bench.log.durable_offset == bench.log.end_offset
+
+
+class PieceFiles(MemoryFiles):
+    """Notes which pieces were handed to the device, and when the files were synced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.notes: list[tuple[str, int, int]] = []
+
+    def datasync_all(self, files: Sequence[File]) -> None:
+        """All files of a task, at its end."""
+        self.notes.append(("sync", len(files), 0))
+        super().datasync_all(files)
+
+
+def noting_bench(monkeypatch: pytest.MonkeyPatch) -> tuple[Bench, PieceFiles]:
+    """A log of segments of ten pieces of 500 bytes."""
+    files = PieceFiles()
+    monkeypatch.setattr(sync, "PIECE_BYTES", 500)
+
+    def write_back(file: File, position: int, size_bytes: int) -> None:
+        files.notes.append((file.path.rpartition("/")[2], position, size_bytes))
+
+    monkeypatch.setattr(MemoryFile, "write_back", write_back)
+    return Bench(files, segment_bytes=5000), files
+
+
+def test_a_gentle_task_hands_over_in_pieces_what_is_not_durable_yet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From the durable offset to the end, across a roll, and the sync last."""
+    bench, files = noting_bench(monkeypatch)
+    while bench.log.active.size_bytes < 2000:
+        bench.write()
+    bench.sync()
+    first, durable_position = bench.log.active, bench.log.durable_end()[2]
+    while bench.log.active is first or bench.log.active.size_bytes < 3000:
+        bench.write()
+    files.notes.clear()
+    task = bench.log.begin_sync()
+    assert task is not None
+    sync.run_all([task], gently=True)
+    *pieces, end = files.notes
+    assert end == ("sync", 2, 0)
+    for segment, start in ((first, durable_position), (bench.log.active, 0)):
+        mine = [
+            (position, size)
+            for name, position, size in pieces
+            if name == f"{segment.base_offset:020d}.log"
+        ]
+        assert mine == [(at, 500) for at in range(start, segment.size_bytes - 500, 500)]
+        assert mine
+
+
+def test_a_task_that_somebody_waits_for_is_synced_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred system calls more would be a hundred too many for a durable answer."""
+    bench, files = noting_bench(monkeypatch)
+    while bench.log.active.size_bytes < 2000:
+        bench.write()
+    bench.sync()
+    assert files.notes == [("sync", 1, 0)]
+
+
+def test_an_error_of_a_piece_is_as_final_as_one_of_the_sync() -> None:
+    """The kernel tells it once: whoever synced again would hear success."""
+    bench, files = counting_bench(segment_bytes=3 << 20)
+    bench.write(value_bytes=2 << 20)
+    files.fail_at, files.error, files.kinds = files.matching_count + 1, errno.EIO, {"write_back"}
+    task = bench.log.begin_sync()
+    assert task is not None
+    files.calls.clear()
+    with pytest.raises(OSError, match="Input/output error"):
+        sync.run_all([task], gently=True)
+    assert files.calls["datasync"] == 0
 
 
 def test_a_task_holds_its_segments() -> None:
