@@ -12,8 +12,7 @@ Out. `out` holds answers in the order of the requests: bytes, file slices, and `
 answer is not there yet. `flush` sends from its head until something blocks: all bytes up to the
 next slice in one `send`, slices by `sendfile` with the bytes before them marked MSG_MORE. A slice
 is released when its last byte has left or the connection closes. Of many requests in one buffer the
-1st, 2nd, 4th, 8th ... are answered at once, so that the peer works while we do. A prompt peer that
-is alone on the server is waited for, awake, a moment longer (`_linger`).
+1st, 2nd, 4th, 8th ... are answered at once, so that the peer works while we do.
 
 Limits. A peer that does not read its answers (`OUT_BYTES_MAX`), waits for `queued.max.requests` of
 them or asks for too much at once (`FRAMES_PER_TURN`) is `_behind`: its whole frames stay in the
@@ -55,8 +54,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# The smallest request: api key, version, correlation id.
-FRAME_BYTES_MIN = 8
+FRAME_BYTES_MIN = 8  # api key, version, correlation id
 # Requests of one connection before the others get their turn: 2 MB may hold 100,000 of them.
 FRAMES_PER_TURN = 256
 # To wake a thread whose core has gone to sleep takes 40 us and more in a virtual machine.
@@ -120,8 +118,13 @@ class Connection:
         self.server.loop.add_reader(self.fd, self.on_readable)
 
     def on_readable(self) -> None:
-        """Receive, handle, answer."""
-        if self._receive() and self.server.alone:
+        """Receive, handle, answer; first of all what a sync that has ended made durable."""
+        server = self.server
+        if server.commit_helper.done:
+            server.commit_helper.collect()  # its eventfd may come last, and the turn may be long
+            if self.closed or not self.reading:
+                return
+        if self._receive() and server.alone:
             self._linger()
 
     def _linger(self) -> None:
@@ -482,10 +485,7 @@ class Connection:
             self.server.bug(error, self)
 
     def close(self, reason: str, sentence: str = "") -> None:
-        """Close the socket and give everything back; a second close does nothing.
-
-        `reason` is one of `statistics.layout.CLOSE_REASONS`; a sentence is logged.
-        """
+        """Close, give all back, once. `reason` is one of CLOSE_REASONS; a sentence is logged."""
         if self.closed:
             return
         self.closed = True

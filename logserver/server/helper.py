@@ -11,6 +11,7 @@ to 0.5 ms instead of Python's 5 ms.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -29,17 +30,20 @@ Job = tuple[Callable[[], Any], Callable[[Any], None]]
 
 
 class Helper:
-    """One helper thread with its queue. `submit` and every `finish` belong to the loop."""
+    """One helper thread with its queue. `submit` and every `finish` belong to the loop.
 
-    __slots__ = ("_done", "_eventfd", "_loop", "_pending", "_queue", "_thread")
+    `done`: what has ended and is not finished. Who cannot wait for the eventfd looks and collects.
+    """
+
+    __slots__ = ("_eventfd", "_loop", "_pending", "_queue", "_thread", "done")
 
     def __init__(self, loop: AbstractEventLoop, name: str) -> None:
         self._loop = loop
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
-        self._done: deque[tuple[Callable[[Any], None], Any]] = deque()
+        self.done: deque[tuple[Callable[[Any], None], Any]] = deque()
         self._pending = 0
         self._eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        loop.add_reader(self._eventfd, self._collect)
+        loop.add_reader(self._eventfd, self._woken)
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
@@ -58,7 +62,7 @@ class Helper:
         self._queue.put((run, finish))
 
     def _work(self) -> None:
-        queue, done, eventfd = self._queue, self._done, self._eventfd
+        queue, done, eventfd = self._queue, self.done, self._eventfd
         while True:
             job = queue.get()
             if job is None:
@@ -74,12 +78,14 @@ class Helper:
             done.append((finish, result))
             os.eventfd_write(eventfd, 1)
 
-    def _collect(self) -> None:
-        try:
+    def _woken(self) -> None:
+        with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._eventfd)
-        except BlockingIOError:
-            return
-        done = self._done
+        self.collect()
+
+    def collect(self) -> None:
+        """Finish the jobs that have ended."""
+        done = self.done
         while done:
             finish, result = done.popleft()
             self._pending -= 1
@@ -93,6 +99,6 @@ class Helper:
         """Finish what was submitted and end the thread."""
         self._queue.put(None)
         self._thread.join()
-        self._collect()
+        self.collect()
         self._loop.remove_reader(self._eventfd)
         os.close(self._eventfd)

@@ -138,6 +138,43 @@ def test_a_parked_fetch_is_woken_through_its_socket(bench: ServerBench) -> None:
     bench.run(scenario())
 
 
+def test_what_was_synced_is_told_before_the_next_connection_is_read(bench: ServerBench) -> None:
+    """The helper's eventfd may come after a hundred others: here it never comes."""
+    helper = bench.server.commit_helper
+
+    async def scenario() -> None:
+        producer, other = await bench.connect(), await bench.connect()
+        await other.ask(18, 0, {})
+        bench.loop.remove_reader(helper._eventfd)
+        await producer.send(producer.frame(0, 11, produce("d")))
+        await bench.until(lambda: helper.done)
+        await other.ask(18, 0, {})
+        assert base_offset(await producer.answer(0, 11)) == 0
+
+    bench.run(scenario())
+
+
+def test_a_connection_that_ends_with_a_sync_is_not_read(bench: ServerBench) -> None:
+    """What the group commit tells may close the one whose turn it was."""
+    server = bench.server
+
+    async def scenario() -> None:
+        client = await bench.connect()
+        await client.ask(18, 0, {})
+        await bench.until(lambda: len(server.connections) == 1)
+        (connection,) = server.connections.values()
+        bench.loop.remove_reader(server.commit_helper._eventfd)
+        server.commit_helper.submit(lambda: None, lambda _: connection.close("error"))
+        await bench.until(lambda: server.commit_helper.done)
+        asked = server.broker.counters.requests[18]
+        await client.send(client.frame(18, 0, {}))
+        assert await client.closed()
+        assert server.broker.counters.requests[18] == asked
+
+    bench.run(scenario())
+    assert server.counters.bugs == 0
+
+
 def test_a_fetch_that_waits_in_vain_is_answered_in_time(bench: ServerBench) -> None:
     """`max_wait_ms` by the loop's own timer; a shorter wait does not wait for a longer one."""
 

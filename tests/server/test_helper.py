@@ -60,6 +60,23 @@ def test_an_oserror_is_a_result(loop: asyncio.AbstractEventLoop) -> None:
     assert isinstance(error, OSError)
 
 
+def test_who_cannot_wait_for_the_loop_collects(loop: asyncio.AbstractEventLoop) -> None:
+    """Once: the eventfd that comes later finds nothing left, and no harm in that."""
+    helper = Helper(loop, "test")
+    heard: list[int] = []
+    for number in range(3):
+        helper.submit(lambda number=number: number, heard.append)  # type: ignore[misc]
+    behind = threading.Event()
+    helper.submit(behind.set, lambda _: None)
+    assert behind.wait(5)
+    helper.collect()
+    assert heard == [0, 1, 2]
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    helper.close()
+    assert (heard, helper.pending_count) == ([0, 1, 2], 0)
+
+
 def test_closing_finishes_what_was_submitted(loop: asyncio.AbstractEventLoop) -> None:
     """No job is lost at the end."""
     helper = Helper(loop, "test")
