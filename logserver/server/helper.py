@@ -33,12 +33,14 @@ class Helper:
     """One helper thread with its queue. `submit` and every `finish` belong to the loop.
 
     `done`: what has ended and is not finished. Who cannot wait for the eventfd looks and collects.
+    `niceness`: for work that nobody waits for, so that a thread that wakes up goes first.
     """
 
-    __slots__ = ("_eventfd", "_loop", "_pending", "_queue", "_thread", "done")
+    __slots__ = ("_eventfd", "_loop", "_niceness", "_pending", "_queue", "_thread", "done")
 
-    def __init__(self, loop: AbstractEventLoop, name: str) -> None:
+    def __init__(self, loop: AbstractEventLoop, name: str, niceness: int = 0) -> None:
         self._loop = loop
+        self._niceness = niceness
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self.done: deque[tuple[Callable[[Any], None], Any]] = deque()
         self._pending = 0
@@ -62,6 +64,7 @@ class Helper:
         self._queue.put((run, finish))
 
     def _work(self) -> None:
+        os.nice(self._niceness)  # on Linux that of the thread
         queue, done, eventfd = self._queue, self.done, self._eventfd
         while True:
             job = queue.get()

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+BACKGROUND_NICENESS = 10
 # A helper that has finished its system call waits at most this long for the interpreter.
 SWITCH_INTERVAL_S = 0.0005
 TICK_S = 0.1
@@ -121,7 +122,7 @@ class Server:
         self._turn_scheduled = False
         self._turn_ms = 0
         self.commit_helper = Helper(loop, "commit")
-        self.background = Helper(loop, "background")
+        self.background = Helper(loop, "background", BACKGROUND_NICENESS)
         self.reader = Helper(loop, "reader")
         self.residency = Residency(self.reader)
         self.codec = Helper(loop, "codec")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from .segment import Segment
 
-PIECE_BYTES = 1 << 20  # of 4 MB or more the P99 is no better than without
+PIECE_BYTES = 512 << 10  # of 4 MB or more the P99 is no better than without
 
 if TYPE_CHECKING:
     from .log import Log

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from logserver.broker.commit import CommitTask
+from logserver.storage.simulated_files import MemoryFile
 from logwire import errors
 from tests.broker.data_bench import DataBench, batch
 
@@ -134,6 +135,25 @@ def test_a_relaxed_partition_is_due_after_a_roll(bench: DataBench) -> None:
     bench.broker.finish_commit(task, task.run(), bench.now_ms)
     assert log.durable_offset == log.end_offset
     assert commit.begin_relaxed(bench.now_ms + 5000) is None
+
+
+def test_only_what_nobody_waits_for_is_written_back_in_pieces(
+    bench: DataBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relaxed sync gives way to others; a durable one is one call."""
+    pieces: list[str] = []
+    monkeypatch.setattr(
+        MemoryFile, "write_back", lambda file, position, _: pieces.append(f"{file.path} {position}")
+    )
+    for name in ("a", "r"):
+        for _ in range(3):
+            bench.send(name, batch(1, 700_000), acks=1)
+    bench.sync()
+    assert not pieces
+    task = bench.broker.commit.begin_relaxed(bench.now_ms + 1000)
+    assert task is not None
+    assert task.run() is None
+    assert [piece.rpartition(" ")[2] for piece in pieces] == [str(at << 19) for at in range(4)]
 
 
 def test_a_deleted_partition_is_forgotten(bench: DataBench) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Iterator
 
@@ -58,6 +59,22 @@ def test_an_oserror_is_a_result(loop: asyncio.AbstractEventLoop) -> None:
     helper.close()
     (error,) = heard
     assert isinstance(error, OSError)
+
+
+def test_a_helper_may_give_way_to_everybody(loop: asyncio.AbstractEventLoop) -> None:
+    """The thread alone: what runs beside it keeps its niceness."""
+    heard: list[int] = []
+
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    before = niceness()
+    for wanted in (0, 3):
+        helper = Helper(loop, "test", wanted)
+        helper.submit(niceness, heard.append)
+        helper.close()
+    assert heard == [min(19, before), min(19, before + 3)]
+    assert niceness() == before
 
 
 def test_who_cannot_wait_for_the_loop_collects(loop: asyncio.AbstractEventLoop) -> None:
