@@ -106,7 +106,7 @@ def test_the_last_descriptors_are_kept_for_the_log(tmp_path: Path) -> None:
     async def scenario() -> None:
         first = await bench.connect()
         await first.ask(18, 0, {})
-        bench.server.descriptors_max = max(bench.server.connections) + 1
+        bench.server.descriptors_max = 0  # whichever number the next one gets
         assert await (await bench.connect()).closed()
         assert bench.server.counters.closed["limit"] == 1
         await first.ask(18, 0, {})
