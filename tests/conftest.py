@@ -28,10 +28,19 @@ settings.load_profile("logserver")
 # `nohup make test &` ignores Ctrl-C, and so would every program that a test interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+HEAVY = ("simulation", "crash", "compat")
+"""The markers of what is not a plain test."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--full`: the long form of simulation and crash tests."""
     parser.addoption("--full", action="store_true", help="all kill loops, power cuts, bytes, bits")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Plain tests share the cores; where a heavy kind is among them, one test has the machine."""
+    plain = all(f"not {kind}" in config.option.markexpr for kind in HEAVY)
+    return len(os.sched_getaffinity(0)) if plain else 0
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

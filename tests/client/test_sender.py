@@ -50,6 +50,7 @@ def test_one_fault_neither_loses_nor_doubles_nor_reorders(fault: Fault, position
         assert client.statistics()["retries_count"] > 0
 
 
+@pytest.mark.simulation
 @pytest.mark.parametrize("seed", range(20))
 def test_any_mixture_of_faults_leaves_the_log_as_it_was_sent(seed: int) -> None:
     """Random faults on most requests, two partitions; the seed is the test's parameter."""

@@ -26,7 +26,7 @@ NEEDS_IF_THERE = {"kafkajs": ("node", "npm")}
 CACHED_ONLY = ("librdkafka", "go_clients")
 
 
-@pytest.mark.conformance
+@pytest.mark.compat
 @pytest.mark.parametrize("name", [name for name in SUITES if name != "connect"])
 def test_the_quick_part_of_a_suite_is_green(name: str, require_tool: Callable[[str], str]) -> None:
     """Nothing outside known.toml fails, nothing in it passes."""
