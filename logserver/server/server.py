@@ -3,9 +3,9 @@
 Theory of a turn. The loop calls connections that are readable; each handles its frames and answers
 at once, so that its peer works while we serve the next. What concerns others is collected and done
 once, as the turn ends: parked fetches are woken, completed answers leave in one send per
-connection, and a group commit begins if something is unsynced and none is in flight. Both ends are
+connection, and a group commit begins if something is unsynced and none is in flight. Both are
 scheduled by `call_soon`, after every readable connection has been served; only a connection that is
-`alone`, the one that was served last as well, ends its turn itself: there is nobody to wait for.
+`alone`, the one that was served last as well, does them itself: there is nobody to wait for.
 
 Helpers (`helper`): `commit` runs durable group commits and nothing else; `background` runs relaxed
 syncs, preallocation, seals, digests and the durable mark, none of which anybody waits for; `reader`
@@ -251,9 +251,13 @@ class Server:
         if self.ended:
             return
         commit = broker.commit
-        if (commit.dirty or commit.waiting) and not (commit.in_flight or self._commit_scheduled):
-            self._commit_scheduled = True
-            self.loop.call_soon(self._begin_commit)
+        if commit.dirty or commit.waiting:
+            self.prompt = False  # its peer waits for a sync
+            if self.alone and not commit.in_flight:
+                self._begin_commit()
+            elif not (commit.in_flight or self._commit_scheduled):
+                self._commit_scheduled = True
+                self.loop.call_soon(self._begin_commit)
         if broker.upkeep or broker.due:
             self._submit(self.background, broker.take_upkeep())
         if broker.key_checks.held_count:

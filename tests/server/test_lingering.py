@@ -8,24 +8,30 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from logserver.server import connection as connection_module
 from logserver.server.connection import LINGER_TURNS, Connection
+from logserver.server.helper import Helper
 from logserver.server.server import NEVER_MS
 from tests.server.server_bench import ServerBench
+from tests.server.test_connection import produce
 
 
 class CountingConnection(Connection):
     """How often the loop had to call it."""
 
     wakes_count = 0
+    is_called = False
 
     def on_readable(self) -> None:
         """Count."""
         CountingConnection.wakes_count += 1
+        CountingConnection.is_called = True
         super().on_readable()
+        CountingConnection.is_called = False
 
 
 ASKED_COUNT = 40
@@ -75,5 +81,55 @@ def test_who_lingers_with_one_peer_serves_the_others(patient: ServerBench) -> No
         finally:
             done.set()
         assert await first
+
+    patient.run(scenario())
+
+
+class NotingHelper(Helper):
+    """Where its jobs came from: `in_turn` is True for those that a connection's own turn began."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop, "commit")
+        self.in_turn: list[bool] = []
+
+    def submit(self, run: Callable[[], Any], finish: Callable[[Any], None]) -> None:
+        """Note it."""
+        self.in_turn.append(CountingConnection.is_called)
+        super().submit(run, finish)
+
+
+def test_who_waits_for_a_sync_is_not_waited_for(patient: ServerBench) -> None:
+    """The commit of a peer that is alone begins in its turn, and the loop sleeps until it ends."""
+
+    async def scenario() -> None:
+        server = patient.server
+        await patient.create("t")
+        client = await patient.connect()
+        await client.ask(0, 11, produce("t"))
+        server.commit_helper.close()
+        server.commit_helper = helper = NotingHelper(server.loop)
+        for _ in range(3):
+            await client.ask(0, 11, produce("t"))
+            assert server.alone
+            assert not server.prompt
+        assert helper.in_turn == [True] * 3
+
+    patient.run(scenario())
+
+
+def test_a_commit_of_several_begins_when_each_was_read(patient: ServerBench) -> None:
+    """Whoever else has sent something meanwhile shares it."""
+
+    async def scenario() -> None:
+        server = patient.server
+        await patient.create("t")
+        clients = [await patient.connect() for _ in range(3)]
+        for client in clients:
+            await client.ask(0, 11, produce("t"))
+        server.commit_helper.close()
+        server.commit_helper = helper = NotingHelper(server.loop)
+        for client in clients:
+            await client.ask(0, 11, produce("t"))
+        assert helper.in_turn == [False] * 3
 
     patient.run(scenario())
