@@ -206,7 +206,7 @@ def test_where_a_group_begins_is_asked_for_what_it_has_never_read(
 def test_a_group_is_left_and_what_was_printed_committed_at_ctrl_c_and_at_a_stop(
     kafka_bootstrap: str, shared: tuple[str, str], number: signal.Signals, code: int
 ) -> None:
-    """Others need not wait for its session to time out. (The last record may be printed again.)"""
+    """Others need not wait for its session to time out; the last record may be printed again."""
     topic, group = shared
     words = [topic, "--group", group, "--follow", "--bootstrap", kafka_bootstrap]
     command = [sys.executable, "-m", "logserver.cli", "consume", *words]
