@@ -22,7 +22,7 @@ from perf.catalogue import SCENARIOS
 from perf.control import TOPIC, control
 from perf.lifetime import Make, lifetime
 from perf.machine import commit, file_system, header
-from perf.pairs import Side, measure, run_scenario
+from perf.pairs import Side, cannot_run, measure, run_scenario
 from perf.report import Report
 from perf.scenarios import QUICK, Bench, Plan, Scenario
 from perf.servers import (
@@ -184,6 +184,10 @@ def scenarios(
         warm_up(sides, plan)
     half_rate = HALF_RATE_ALONE
     for scenario in wanted:
+        reason = cannot_run(scenario, sides)
+        if reason:
+            print(f"left out: {reason}", file=sys.stderr, flush=True)
+            continue
         if scenario.name == "end-to-end-half":
             half_rate = half_of_maximum(sides, report, plan)
             report.header["half_rate_per_s"] = round(half_rate)

@@ -2,7 +2,13 @@
 
 from perf.compaction import compaction
 from perf.group_members import group_latency, group_throughput
-from perf.group_requests import ClassicMember, ConsumerMember
+from perf.group_requests import (
+    CONSUMER_GROUP_HEARTBEAT,
+    JOIN_GROUP,
+    OFFSET_COMMIT,
+    ClassicMember,
+    ConsumerMember,
+)
 from perf.group_runs import commits, crowd, join
 from perf.scenarios import (
     KIB,
@@ -37,16 +43,17 @@ SCENARIOS = [
     Scenario("durable-64", "1 KB, synced before the answer, 64 in flight",
              produce(KIB, 64, DURABLE)),
     Scenario("group-throughput", "16 partitions to a group of 4 Java consumers, 64 KB batches",
-             group_throughput("consumer")),
+             group_throughput("consumer"), CONSUMER_GROUP_HEARTBEAT),
     Scenario("group-latency", "the same group, 4,000 records of 1 KB a second",
-             group_latency("consumer")),
+             group_latency("consumer"), CONSUMER_GROUP_HEARTBEAT),
     Scenario("join-classic", "100 members of a classic group join until they are stable",
-             join(ClassicMember, 100)),
+             join(ClassicMember, 100), JOIN_GROUP),
     Scenario("join-consumer", "100 members of a KIP-848 group join until they are stable",
-             join(ConsumerMember, 100)),
+             join(ConsumerMember, 100), CONSUMER_GROUP_HEARTBEAT),
     Scenario("compaction", "compaction of 400 MB, and what others at 4,000 a second feel of it",
              compaction()),
-    Scenario("groups-1000", "1,000 classic groups of 4 members each", crowd(1000, 4)),
+    Scenario("groups-1000", "1,000 classic groups of 4 members each", crowd(1000, 4),
+             JOIN_GROUP),
     Scenario("commits-10k", "10,000 offset commits a second over 50 groups, durable here",
-             commits(10_000)),
+             commits(10_000), OFFSET_COMMIT),
 ]  # fmt: skip

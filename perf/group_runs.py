@@ -12,6 +12,7 @@ was due. What the disk itself needs for a sync is measured beside it, right afte
 import os
 import select
 import socket
+import struct
 import time
 from array import array
 from collections import deque
@@ -22,6 +23,7 @@ from time import perf_counter_ns as clock
 from perf.batches import LoadError
 from perf.control import Control, connect, text
 from perf.group_requests import (
+    DESCRIBE_GROUPS,
     FIND_COORDINATOR,
     ClassicMember,
     ConsumerMember,
@@ -52,13 +54,15 @@ def new_group(link: Control) -> str:
     """A group that nobody knows yet, and its coordinator is ready."""
     group = f"perf-{time.time_ns() % 10**12:012d}"
     deadline = time.monotonic() + READY_TIMEOUT_S
-    while True:
-        _, code = link.ask(FIND_COORDINATOR, 1, text(group) + b"\0").take("ih")
-        if not code:
-            return group
-        if time.monotonic() > deadline:
-            raise LoadError(f"no coordinator after {READY_TIMEOUT_S} s: error {code}")
-        time.sleep(0.01)
+    for key, version, body in (
+        (FIND_COORDINATOR, 1, text(group) + b"\0"),
+        (DESCRIBE_GROUPS, 0, struct.pack(">i", 1) + text(group)),  # found, it may still be loading
+    ):
+        while code := link.ask(key, version, body).take("ih")[1]:
+            if time.monotonic() > deadline:
+                raise LoadError(f"no coordinator after {READY_TIMEOUT_S} s: error {code}")
+            time.sleep(0.01)
+    return group
 
 
 def join(kind: type[ClassicMember] | type[ConsumerMember], size: int) -> Run:

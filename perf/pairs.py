@@ -10,6 +10,7 @@ import sys
 import time
 from typing import NamedTuple
 
+from perf.control import control
 from perf.figures import Figures, void_reasons
 from perf.histogram import Histogram
 from perf.machine import busy_percent
@@ -57,6 +58,15 @@ def wait_until_quiet(seconds: float) -> float:
     while (busy := busy_percent()) > START_BUSY_PERCENT_GOOD and time.monotonic() < deadline:
         pass
     return busy
+
+
+def cannot_run(scenario: Scenario, sides: list[Side]) -> str:
+    """Who does not serve what the scenario needs (an old commit has no groups); empty: all do."""
+    for side in sides:
+        with control(side.server.address) as link:
+            if scenario.api not in link.api_versions():
+                return f"{scenario.name}: {side.name} does not serve API {scenario.api}"
+    return ""
 
 
 def measure(side: Side, scenario: Scenario, bench: Bench, others: list[Side]) -> Measured:

@@ -24,7 +24,7 @@ from perf.histogram import summary_us
 from perf.machine import Sample, sample, settle, usage
 from perf.open_loop import Consumer, Load, Schedule
 from perf.servers import RELAXED, Server
-from perf.wire import produce_frames
+from perf.wire import PRODUCE, produce_frames
 
 KIB = 1024
 RING_BYTES = 4 << 20
@@ -229,11 +229,12 @@ def stream(
 
 
 class Scenario(NamedTuple):
-    """A name, a sentence, a run."""
+    """A name, a sentence, a run, and the key of an API it cannot do without."""
 
     name: str
     title: str
     run: Run
+    api: int = PRODUCE
 
 
 def fixed(per_s: float) -> Callable[[Bench], float]:

@@ -8,9 +8,10 @@ import pytest
 
 from perf import pairs
 from perf.figures import Figures
-from perf.pairs import Side, run_scenario
+from perf.pairs import Side, cannot_run, run_scenario
 from perf.scenarios import Bench, Measured, Plan, Scenario
 from perf.servers import Server
+from tests.server_process import ServerProcess
 
 QUIET: Figures = {
     "steal_percent": 0.0, "foreign_cpu_percent": 0.0, "requests_per_s": 10.0, "mb_per_s": 1.0,
@@ -93,3 +94,14 @@ def test_void_pairs_are_not_replaced_for_ever(sides: list[Side], log: list[str])
         result = run_scenario(scenario(log, rows), sides, plan, 2, 0)
         assert len(result.pairs) == expected
         assert result.valid() == result.pairs, "shown, and called unproven"
+
+
+def test_a_scenario_that_a_side_has_no_api_for_is_left_out(
+    sides: list[Side], log: list[str], server: ServerProcess
+) -> None:
+    """An old commit has no groups: its members would wait for a coordinator for ever."""
+    for side in sides:
+        side.server.address = server.kafka_address
+    assert cannot_run(scenario(log), sides) == ""
+    reason = cannot_run(scenario(log)._replace(api=9999), sides)
+    assert reason == "made-up: a does not serve API 9999"
