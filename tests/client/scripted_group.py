@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
+from logwire.errors import UNKNOWN_MEMBER_ID
 from tests.client.scripted_broker import TOPIC_ID, Message, ScriptedBroker
 
 HEARTBEAT, COMMIT, FETCH, FIND = 68, 8, 9, 10
 LEFT = -1
-UNKNOWN_MEMBER_ID = 25
 
 
 class ScriptedGroup:
@@ -57,12 +57,12 @@ class ScriptedGroup:
 
     def _heartbeat(self, request: Message) -> Message | None:
         code = self._code(HEARTBEAT)
+        if code == 0 and self.epoch == LEFT and request["member_epoch"] > 0:
+            # Sent before the member left over another connection, and read after that.
+            code = UNKNOWN_MEMBER_ID
         if code:
             self._told = None
             return {"error_code": code, "error_message": "as scripted", "member_epoch": 0}
-        if self.epoch == LEFT and request["member_epoch"] > 0:
-            # Sent before the member left over another connection, and read after that.
-            return {"error_code": UNKNOWN_MEMBER_ID, "error_message": None, "member_epoch": 0}
         self.heartbeats.append(request)
         answer: Message = {"error_code": 0, "error_message": None, "member_id": None}
         if request["member_epoch"] < 0:
